@@ -1,0 +1,47 @@
+# The two commands of the README are `make demo` and `make test`; each does all its own set-up in .venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+N      ?= 20
+WORKERS ?= 2
+
+.PHONY: demo test test-core test-server check format crash openapi clean
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt uv 2>/dev/null || true
+	@if [ -x $(BIN)/uv ]; then VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c constraints.txt -e '.[server]' --group dev; \
+	else $(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' && $(BIN)/pip install --quiet -c constraints.txt -e '.[server]' --group dev; fi
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## the product at work, with real processes and real kills, in a minute
+	@$(BIN)/python examples/demo.py
+
+test: $(STAMP)  ## every promise, at least sampled
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+test-core: $(STAMP)
+	$(BIN)/pytest tests/core tests/protocol tests/sdk tests/architecture
+
+test-server: $(STAMP)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/store tests/service tests/web tests/e2e tests/crash
+
+check: $(STAMP)  ## lint, types, architecture
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/architecture
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+crash: $(STAMP)  ## N random SIGKILLs of server and caller against a journal kept outside
+	$(BIN)/python -m tests.crash.run --kills $(N)
+
+openapi: $(STAMP)
+	$(BIN)/python -m signoff_server.web.openapi > openapi.yaml
+
+clean:
+	rm -rf $(VENV)

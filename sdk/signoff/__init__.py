@@ -1,0 +1,1 @@
+"""Put a human decision in front of a risky action, and never lose it."""
