@@ -46,7 +46,7 @@ CODES: Final[dict[str, Code]] = {
 }
 
 
-class Refusal(Exception):  # noqa: N818
+class Refusal(Exception):
     """A no with its code; `current` is the state that stands, `errors` are (JSON pointer, message) pairs."""
 
     def __init__(

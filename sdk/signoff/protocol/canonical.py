@@ -21,11 +21,11 @@ MAX_KEY_BYTES: Final = 256
 _BINDING_PREFIX: Final = b"signoff-binding/1\n"
 
 
-class MalformedJSON(ValueError):  # noqa: N818
+class MalformedJSON(ValueError):
     """The bytes are not JSON in the strict sense of RFC 8259 and I-JSON (RFC 7493)."""
 
 
-class NotCanonical(ValueError):  # noqa: N818
+class NotCanonical(ValueError):
     """A value that JSON can write and two programs cannot be trusted to read alike."""
 
     def __init__(self, pointer: str, message: str) -> None:

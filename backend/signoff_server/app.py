@@ -1,0 +1,191 @@
+"""The composition root: settings in, a running application out. Nobody imports it but the commands and the tests."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as StarletteRoute
+from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from signoff.protocol.models import WATCH_SUBPROTOCOL
+from signoff_server.core.principals import Caller
+from signoff_server.core.refusals import Refusal
+from signoff_server.runner.handlers import handlers
+from signoff_server.runner.loop import Agenda, Follower
+from signoff_server.service.approvals import Approvals
+from signoff_server.service.execute import Execute
+from signoff_server.service.principals import Principals
+from signoff_server.settings import Settings, host_name
+from signoff_server.store import agenda
+from signoff_server.store.database import Database
+from signoff_server.store.dialects import open_engines
+from signoff_server.store.migrations import upgrade
+from signoff_server.wakeups import Hub
+from signoff_server.web.auth import Authenticator
+from signoff_server.web.call import Call, idempotency_key, read_body, read_query
+from signoff_server.web.metrics import Metrics
+from signoff_server.web.problems import problem, send_problem
+from signoff_server.web.routes import ROUTES, Route
+from signoff_server.web.server import Server
+from signoff_server.web.watch import WatchSocket
+from signoff_server.world import World
+
+_LOG: Final = logging.getLogger("signoff.web")
+_SEES: Final = ("approvals:create", "approvals:redeem", "approvals:decide", "admin")
+
+
+def open_server(settings: Settings, world: World) -> Server:
+    """A server on its database, the schema brought up to date; nothing runs yet. Raises `DatabaseRefused`."""
+    engines = open_engines(settings.database)
+    try:
+        world.failpoint("start.before_migrate")
+        upgrade(engines)
+        if engines.lock is not None:
+            # The lock says that whoever claimed something here is dead: their work is due again at once.
+            with engines.writer.begin() as connection:
+                agenda.release_claims(connection, world.now())
+    except BaseException:
+        engines.close()
+        raise
+    execute, hub, metrics = Execute(world), Hub(), Metrics()
+    database = execute.database = Database(engines, execute.run_group, world)
+    database.on_group = metrics.committed
+    principals = Principals(database, execute, world, settings.environment)
+    return Server(
+        settings=settings,
+        world=world,
+        database=database,
+        hub=hub,
+        approvals=Approvals(database, execute, world),
+        principals=principals,
+        authenticator=Authenticator(principals, world),
+        metrics=metrics,
+        url=settings.public_url or f"http://{settings.host}:{settings.port}",
+    )
+
+
+def build(server: Server, *, hints: bool = True) -> Starlette:
+    """The application of `server`. Without `hints` nobody is woken but by the follower: slower, and just as right."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        follower = Follower(server.database, server.hub, hints=hints)
+        await follower.start()
+        server.database.on_commit = follower.hint
+        runner = Agenda(server.database, handlers(server.approvals), server.world)
+        tasks = [asyncio.create_task(follower.run()), asyncio.create_task(runner.run())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.to_thread(server.database.close)
+
+    routes: list[Any] = [
+        StarletteRoute(route.path, _endpoint(server, route), methods=[route.method]) for route in ROUTES
+    ]
+    # Before the routes with an id in their path, which would take "watch" for one.
+    routes.insert(0, WebSocketRoute("/v1/approvals/watch", _watch(server)))
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        exception_handlers={404: _not_found, 405: _not_allowed},
+    )
+    app.add_middleware(Front, server=server)
+    return app
+
+
+class Front:
+    """In front of everything: a request id, the Host allowlist, and an answer also where we made a mistake."""
+
+    def __init__(self, app: ASGIApp, server: Server) -> None:
+        self._app = app
+        self._server = server
+        self._hosts = server.settings.hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        request_id = self._server.world.new_id("req")
+        scope["request_id"] = request_id
+        if host_name(Headers(scope=scope).get("host", "")) not in self._hosts:
+            detail = "This server does not answer to that name; see the setting allowed_hosts."
+            await send_problem(Refusal("host_not_allowed", detail), request_id, scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _endpoint(server: Server, route: Route) -> Any:
+    async def endpoint(request: Request) -> Response:
+        request_id: str = request.scope["request_id"]
+        try:
+            response = await route.handler(await _call(server, route, request))
+            if route.method != "GET":
+                server.world.failpoint("reply.before_send")
+        except Refusal as refusal:
+            response = problem(refusal, request_id)
+        except Exception:  # noqa: BLE001 - it is logged, and told as our mistake
+            _LOG.exception("%s %s failed (%s)", route.method, route.path, request_id)
+            response = problem(
+                Refusal("internal", f"Tell us about {request_id}; nothing is known to be lost."), request_id
+            )
+        server.metrics.requests.labels(route.path, response.status_code).inc()
+        return response
+
+    return endpoint
+
+
+async def _call(server: Server, route: Route, request: Request) -> Call:
+    caller = _NOBODY
+    if route.scopes is not None:
+        caller = await server.authenticator.caller(request.headers)
+        _check_scopes(caller, route.scopes)
+    query = None if route.query is None else read_query(request, route.query)
+    key = idempotency_key(request) if route.keyed else None
+    body = None if route.body is None else await read_body(request, route.body)
+    return Call(server, request, caller, body, query, key)
+
+
+def _check_scopes(caller: Caller, scopes: tuple[str, ...]) -> None:
+    if not caller.has(*scopes):
+        raise Refusal("forbidden", f"This key has none of the scopes: {', '.join(scopes)}.")
+
+
+def _watch(server: Server) -> Any:
+    async def endpoint(websocket: WebSocket) -> None:
+        try:
+            caller = await server.authenticator.caller(websocket.headers)
+            _check_scopes(caller, _SEES)
+        except Refusal as refusal:
+            await websocket.send_denial_response(problem(refusal, websocket.scope["request_id"]))
+            return
+        asked = websocket.scope.get("subprotocols", [])
+        await websocket.accept(WATCH_SUBPROTOCOL if WATCH_SUBPROTOCOL in asked else None)
+        with server.metrics.sockets.track_inprogress():
+            await WatchSocket(server, caller, websocket).run()
+
+    return endpoint
+
+
+async def _not_found(request: Request, _error: Exception) -> Response:
+    return problem(
+        Refusal("not_found", "Nothing answers at this path; see /openapi.yaml."), request.scope["request_id"]
+    )
+
+
+async def _not_allowed(request: Request, _error: Exception) -> Response:
+    refusal = Refusal("method_not_allowed", "This path answers other methods; see /openapi.yaml.")
+    return problem(refusal, request.scope["request_id"])
+
+
+_NOBODY: Final = Caller("", "", "", "system", None, frozenset(), "")

@@ -1,0 +1,75 @@
+"""What happened, in the core's own words: an event before it is recorded, and after.
+
+Rules of the room: `facts` holds all that any `evolve` folds, is bounded and has no free text; what people wrote lies in
+the payload, which the core carries and never reads. Times are milliseconds since 1970 in state and commands, and
+RFC 3339 text in facts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+SCHEMA: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, and by which surface."""
+
+    id: str | None
+    kind: str
+    via: str
+
+
+SYSTEM: Final = Actor(None, "system", "system")
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """Sealed before it comes here: its bytes, the nonce that hides them, the digest over both.
+
+    `index` is what the store wants to find it by.
+    """
+
+    body: bytes
+    nonce: bytes
+    digest: str
+    index: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What `decide` answers."""
+
+    type: str
+    facts: Mapping[str, Any]
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event with its place in the ledger: what `evolve` folds."""
+
+    seq: int
+    id: str
+    type: str
+    schema: int
+    subject: str
+    version: int
+    at: int
+    actor: Actor
+    facts: Mapping[str, Any]
+    payload_digest: str
+
+
+def to_text(at: int) -> str:
+    """Milliseconds as `2026-11-23T08:15:00.123Z`."""
+    moment = datetime.fromtimestamp(at // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
+
+
+def from_text(text: str) -> int:
+    """The milliseconds that `to_text` wrote."""
+    moment = datetime.fromisoformat(text)
+    return int(moment.replace(microsecond=0).timestamp()) * 1000 + moment.microsecond // 1000

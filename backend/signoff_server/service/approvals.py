@@ -1,0 +1,362 @@
+"""Asking, deciding, redeeming: the use cases of approvals."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from signoff.protocol import canonical
+from signoff_server.core import approvals as core
+from signoff_server.core.approvals import Approval, Requirement
+from signoff_server.core.events import SYSTEM, Payload
+from signoff_server.core.principals import Caller
+from signoff_server.core.refusals import Refusal
+from signoff_server.service.execute import Execute, Unit
+from signoff_server.store import agenda, approvals, codec, principals
+from signoff_server.store.approvals import ApprovalView, Filter
+from signoff_server.store.database import Database
+from signoff_server.store.principals import PrincipalView
+from signoff_server.world import World
+
+T = TypeVar("T")
+MAX_CONTEXT_BYTES: Final = 64 * 1024
+_MOST_POINTERS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a requester asks for. `expires_in` is in seconds."""
+
+    name: str
+    context: dict[str, Any]
+    arguments: dict[str, Any] | None
+    summary: str | None
+    expires_in: int
+    reviewers: tuple[str, ...]
+    metadata: dict[str, str]
+    on_behalf_of: str | None
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """`created` is False where the call attached to an approval that was there."""
+
+    view: ApprovalView
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    view: ApprovalView
+    fence: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The principals that a request names: reviewers, and whom it is made for."""
+
+    reviewers: tuple[str, ...]
+    on_behalf_of: str | None
+
+
+class Approvals:
+    """Every method acts for a `Caller` in their project, and raises `Refusal`."""
+
+    def __init__(self, database: Database, execute: Execute, world: World) -> None:
+        self._database = database
+        self._execute = execute
+        self._world = world
+
+    # ------------------------------------------------------------ asking
+
+    async def request(self, caller: Caller, wanted: Wanted, key: str | None) -> Requested:
+        """A new approval, or the one that this idempotency key made before."""
+        _check_sizes(wanted)
+        named = await self._database.read(_named, caller, wanted)
+        approval, nonce = self._world.new_id("apr"), _base64url(self._world.random(32))
+        bound = canonical.binding(
+            project=caller.project,
+            name=wanted.name,
+            context=wanted.context,
+            arguments=wanted.arguments,
+            nonce=nonce,
+        )
+        once = None if key is None else _digest("create", caller.project, caller.id, wanted.name, key)
+        fingerprint = _digest(wanted.name, wanted.context, wanted.arguments, list(wanted.reviewers))
+        command = core.Request(
+            actor=caller.actor,
+            payload=self._seal(_request_data(wanted, nonce) | _idempotency(key, once, fingerprint)),
+            name=wanted.name,
+            binding=bound,
+            expires_in=wanted.expires_in * 1000,
+            requirement=Requirement(reviewers=named.reviewers),
+            owner=caller.owner,
+            on_behalf_of=named.on_behalf_of,
+        )
+
+        def plan(unit: Unit) -> tuple[str, bool]:
+            taken = unit.once(once) if once is not None else None
+            if taken is not None:
+                return taken.subject, taken.fingerprint == fingerprint
+            unit.record(approval, command.actor, core.decide(None, command, unit.now))
+            return approval, True
+
+        subject, same = await self._execute(caller.project, plan, once=() if once is None else (once,))
+        if not same:
+            raise await self._reused(caller.project, subject, wanted)
+        return Requested(await self._view(caller.project, subject), created=subject == approval)
+
+    # ------------------------------------------------------------ deciding
+
+    async def decide(
+        self, caller: Caller, approval: str, decision: str, *, reason: str | None, seen: str | None, key: str | None
+    ) -> ApprovalView:
+        payload, once = self._keyed(caller, "decide", approval, key, {"reason": reason}, [decision, reason])
+
+        def command(_unit: Unit, _state: Approval) -> core.Command:
+            return core.Decide(caller.actor, payload, decision, reason is not None, seen)
+
+        return await self._command(caller, approval, command, once)
+
+    async def cancel(self, caller: Caller, approval: str, *, reason: str | None, key: str | None) -> ApprovalView:
+        payload, once = self._keyed(caller, "cancel", approval, key, {"reason": reason}, [reason])
+
+        def command(_unit: Unit, _state: Approval) -> core.Command:
+            return core.Cancel(caller.actor, payload, caller.has("admin"))
+
+        return await self._command(caller, approval, command, once)
+
+    # ------------------------------------------------------------ redeeming
+
+    async def redeem(self, caller: Caller, approval: str, *, binding: str, redeemer: str) -> Lease:
+        """The one use of an approval. The same redeemer asking again gets the same answer while its lease stands."""
+        payload, holder = self._seal({}), hashlib.sha256(redeemer.encode()).hexdigest()
+
+        def plan(unit: Unit) -> tuple[int, int]:
+            state = _visible(unit, caller, approval)
+            _check_executes(caller, state)
+            command = core.Redeem(caller.actor, payload, binding, holder, unit.lease(approval))
+            events = core.decide(state, command, unit.now)
+            unit.record(approval, caller.actor, events)
+            until = unit.now + core.LEASE if events else unit.lease(approval)
+            assert until is not None
+            return (state.fence + 1 if events else state.fence), until
+
+        fence, until = await self._told(caller.project, plan, approval)
+        return Lease(await self._view(caller.project, approval), fence, until)
+
+    async def renew(self, caller: Caller, approval: str, fence: int) -> int:
+        """Hold the lease on; answers until when, in milliseconds."""
+        view = await self.get(caller, approval)
+        _check_executes(caller, view.state)
+        until = self._world.now() + core.LEASE
+        if not await self._database.write(agenda.renew, approval, fence, until):
+            standing = core.standing(view.state, self._world.now())
+            raise Refusal("stale_fence", "This fence no longer holds the lease.", current=standing)
+        self._world.failpoint("lease.after_renew")
+        return until
+
+    async def report(
+        self, caller: Caller, approval: str, *, fence: int, outcome: str, detail: str | None
+    ) -> ApprovalView:
+        payload = self._seal({"detail": detail})
+
+        def command(_unit: Unit, state: Approval) -> core.Command:
+            _check_executes(caller, state)
+            return core.Report(caller.actor, payload, fence, outcome)
+
+        return await self._command(caller, approval, command)
+
+    async def resolve(
+        self, caller: Caller, approval: str, *, outcome: str, reason: str, key: str | None
+    ) -> ApprovalView:
+        payload, once = self._keyed(caller, "resolve", approval, key, {"detail": reason}, [outcome, reason])
+
+        def command(_unit: Unit, _state: Approval) -> core.Command:
+            return core.Resolve(caller.actor, payload, outcome, caller.may_resolve())
+
+        return await self._command(caller, approval, command, once)
+
+    # ------------------------------------------------------------ what time does
+
+    async def time_is_over(self, due: agenda.Due, command: Callable[[Payload], core.Command]) -> None:
+        """Carry out what the agenda says of an approval; that it was settled meanwhile is no error."""
+        made = command(self._seal({}))
+
+        def plan(unit: Unit) -> None:
+            state = unit.state(due.subject)
+            assert isinstance(state, Approval)
+            unit.record(due.subject, SYSTEM, core.decide(state, made, unit.now))
+
+        await self._execute(due.project, plan, subjects=(due.subject,))
+
+    # ------------------------------------------------------------ reading
+
+    async def get(self, caller: Caller, approval: str) -> ApprovalView:
+        view = await self._database.read(approvals.view, caller.project, approval)
+        if view is None or not caller.sees(view.state):
+            raise Refusal("not_found", "There is no such approval.")
+        return view
+
+    async def many(self, caller: Caller, ids: list[str]) -> dict[str, ApprovalView]:
+        """Those of `ids` that exist for the caller."""
+        views = await self._database.read(approvals.views, caller.project, ids)
+        return {approval: view for approval, view in views.items() if caller.sees(view.state)}
+
+    async def search(self, caller: Caller, wanted: Filter, limit: int) -> tuple[list[ApprovalView], int | None]:
+        return await self._database.read(approvals.search, caller.project, wanted, limit)
+
+    # ------------------------------------------------------------ the shape that most commands share
+
+    async def _command(
+        self,
+        caller: Caller,
+        approval: str,
+        make: Callable[[Unit, Approval], core.Command],
+        once: tuple[bytes, bytes] | None = None,
+    ) -> ApprovalView:
+        def plan(unit: Unit) -> None:
+            state = _visible(unit, caller, approval)
+            if once is not None and (taken := unit.once(once[0])) is not None:
+                if taken.fingerprint != once[1]:
+                    raise Refusal("idempotency_key_reuse", "This key belongs to another request; take a new one.")
+                return
+            unit.record(approval, caller.actor, core.decide(state, make(unit, state), unit.now))
+
+        await self._told(caller.project, plan, approval, () if once is None else (once[0],))
+        return await self._view(caller.project, approval)
+
+    async def _told(self, project: str, plan: Callable[[Unit], T], approval: str, once: tuple[bytes, ...] = ()) -> T:
+        """Run a plan; where it is refused, tell the loser the name of whoever won."""
+        try:
+            return await self._execute(project, plan, subjects=(approval,), once=once)
+        except Refusal as refusal:
+            winner = refusal.current.get("decided_by") if refusal.current else None
+            if isinstance(winner, dict):
+                found = await self._database.read(principals.names, [winner["id"]] if winner["id"] else [])
+                winner["name"] = found.get(winner["id"] or "")
+            raise
+
+    async def _view(self, project: str, approval: str) -> ApprovalView:
+        view = await self._database.read(approvals.view, project, approval)
+        assert view is not None
+        return view
+
+    async def _reused(self, project: str, approval: str, wanted: Wanted) -> Refusal:
+        """Which members of the request differ from the first one's; their values stay untold."""
+        view = await self._view(project, approval)
+        first = view.data or {}
+        pointers: list[str] = []
+        for member, value in (
+            ("context", wanted.context),
+            ("arguments", wanted.arguments),
+            ("reviewers", list(wanted.reviewers)),
+        ):
+            _differences(first.get(member), value, f"/{member}", pointers)
+        detail = f"This idempotency key belongs to {approval}, which asked for something else."
+        errors = [(pointer, "differs from the first request") for pointer in pointers[:_MOST_POINTERS]]
+        return Refusal("idempotency_key_reuse", detail, errors=errors)
+
+    def _keyed(
+        self, caller: Caller, what: str, approval: str, key: str | None, data: Mapping[str, Any], request: list[Any]
+    ) -> tuple[Payload, tuple[bytes, bytes] | None]:
+        """A payload, and the idempotency key with the fingerprint under which it is recorded."""
+        if key is None:
+            return self._seal(data), None
+        once, fingerprint = _digest(what, caller.project, caller.id, approval, key), _digest(*request)
+        return self._seal({**data, **_idempotency(key, once, fingerprint)}), (once, fingerprint)
+
+    def _seal(self, data: Mapping[str, Any]) -> Payload:
+        return codec.seal(data, self._world.random(32))
+
+
+def _visible(unit: Unit, caller: Caller, approval: str) -> Approval:
+    state = unit.state(approval)
+    if not isinstance(state, Approval) or not caller.sees(state):
+        raise Refusal("not_found", "There is no such approval.")
+    return state
+
+
+def _check_executes(caller: Caller, state: Approval) -> None:
+    if not caller.may_execute(state):
+        raise Refusal("forbidden", "Only its requester, or a key with approvals:redeem, executes under an approval.")
+
+
+def _check_sizes(wanted: Wanted) -> None:
+    for member, value in (("context", wanted.context), ("arguments", wanted.arguments)):
+        if value is not None and len(canonical.canonical(value)) > MAX_CONTEXT_BYTES:
+            message = f"more than {MAX_CONTEXT_BYTES // 1024} KiB; keep the bulk elsewhere and bind its digest"
+            raise Refusal("invalid", f"{member} is too large.", errors=[(f"/{member}", message)])
+
+
+def _named(connection: Any, caller: Caller, wanted: Wanted) -> _Named:
+    """Find the principals that a request names. Principals never change, so this needs no lock."""
+    behalf = (wanted.on_behalf_of or "").removeprefix("user:")
+    names = [reviewer.removeprefix("user:") for reviewer in wanted.reviewers]
+    if not names and not behalf:
+        return _Named((), None)
+    found = principals.by_names(connection, caller.project, [*names, behalf])
+    subject = found.get(behalf.casefold()) or principals.by_id(connection, caller.project, behalf)
+    excluded = {caller.id, caller.owner, subject.id if subject else None}
+    reviewers = tuple(_reviewer(at, reviewer, found, excluded).id for at, reviewer in enumerate(wanted.reviewers))
+    return _Named(tuple(dict.fromkeys(reviewers)), subject.id if subject else None)
+
+
+def _reviewer(at: int, reviewer: str, found: dict[str, PrincipalView], excluded: set[str | None]) -> PrincipalView:
+    principal = found.get(reviewer.removeprefix("user:").casefold()) if reviewer.startswith("user:") else None
+    if principal is None:
+        message = "no such principal; name one as user:NAME"
+    elif principal.kind != "human":
+        message = f"is a {principal.kind}, and this asks for a human"
+    elif principal.id in excluded:
+        message = "asked for this, answers for who asked, or is who it is asked for"
+    else:
+        return principal
+    raise Refusal(
+        "no_eligible_reviewer", "A named reviewer could not decide this.", errors=[(f"/reviewers/{at}", message)]
+    )
+
+
+def _request_data(wanted: Wanted, nonce: str) -> dict[str, Any]:
+    return {
+        "context": wanted.context,
+        "arguments": wanted.arguments,
+        "nonce": nonce,
+        "summary": wanted.summary,
+        "metadata": wanted.metadata,
+        "reviewers": list(wanted.reviewers),
+        "on_behalf_of": wanted.on_behalf_of,
+        "traceparent": wanted.traceparent,
+    }
+
+
+def _idempotency(key: str | None, once: bytes | None, fingerprint: bytes) -> dict[str, Any]:
+    if key is None or once is None:
+        return {}
+    return {"idempotency": {"key": key, "digest": once.hex(), "fingerprint": fingerprint.hex()}}
+
+
+def _digest(*parts: Any) -> bytes:
+    return hashlib.sha256(canonical.canonical(list(parts))).digest()
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _differences(first: Any, second: Any, pointer: str, into: list[str]) -> None:
+    """Collect the JSON pointers at which two values part."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in sorted(first.keys() | second.keys()):
+            if key in first and key in second:
+                _differences(first[key], second[key], canonical.pointer_to(pointer, key), into)
+            else:
+                into.append(canonical.pointer_to(pointer, key))
+    elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        for at, (left, right) in enumerate(zip(first, second, strict=True)):
+            _differences(left, right, f"{pointer}/{at}", into)
+    elif type(first) is not type(second) or first != second:
+        into.append(pointer)

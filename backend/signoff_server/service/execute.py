@@ -1,0 +1,174 @@
+"""The one write door: load, decide, append, project, follow up, in one transaction.
+
+A job is a plan: a function of a `Unit`, which shows the streams of the locked project as they stand after the jobs
+before it, and takes what the plan records. A plan that raises leaves no trace and leaves the others of its group alone.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from signoff_server.core import approvals as approvals_core
+from signoff_server.core import principals as principals_core
+from signoff_server.core.events import SCHEMA, Actor, Event, Recorded
+from signoff_server.core.reactions import reactions
+from signoff_server.store import agenda, approvals, ledger, principals
+from signoff_server.store.codec import State
+from signoff_server.store.database import Committed, Database, Group
+from signoff_server.store.ledger import Change, Stream, Taken
+from signoff_server.world import World
+
+T = TypeVar("T")
+
+_EVOLVE: Final[dict[str, Callable[[Any, Recorded], State]]] = {
+    "apr": approvals_core.evolve,
+    "prn": principals_core.evolve_principal,
+    "key": principals_core.evolve_key,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[T]):
+    """A plan, with the streams and idempotency keys that it is going to ask for."""
+
+    plan: "Callable[[Unit], T]"
+    subjects: tuple[str, ...] = ()
+    once: tuple[bytes, ...] = ()
+
+
+@dataclass(slots=True)
+class _Standing:
+    """The locked project, as it stands after the jobs so far."""
+
+    streams: dict[str, Stream]
+    taken: dict[bytes, Taken]
+    leases: dict[str, int]
+    seq: int
+    changes: list[Change] = field(default_factory=list)
+
+
+class Unit:
+    """What one plan sees and records."""
+
+    def __init__(self, connection: Connection, project: str, now: int, standing: _Standing, world: World) -> None:
+        self.connection = connection
+        self.project = project
+        self.now = now
+        self.changes: list[Change] = []
+        self._standing = standing
+        self._world = world
+
+    def state(self, subject: str) -> State | None:
+        stream = self._stream(subject)
+        return None if stream is None else stream.state
+
+    def once(self, key: bytes) -> Taken | None:
+        """Who uses this idempotency key, if anybody does."""
+        return self._standing.taken.get(key)
+
+    def lease(self, subject: str) -> int | None:
+        """Until when the subject's lease stands."""
+        return self._standing.leases.get(subject)
+
+    def record(self, subject: str, actor: Actor, events: Iterable[Event]) -> None:
+        """Add `events` to the subject's stream."""
+        for event in events:
+            stream = self._stream(subject)
+            version = 1 if stream is None else stream.version + 1
+            recorded = Recorded(
+                seq=self._standing.seq + len(self.changes) + 1,
+                id=self._world.new_id("evt"),
+                type=event.type,
+                schema=SCHEMA,
+                subject=subject,
+                version=version,
+                at=self.now,
+                actor=actor,
+                facts=event.facts,
+                payload_digest=event.payload.digest,
+            )
+            state = evolve(None if stream is None else stream.state, recorded)
+            self.changes.append(Change(recorded, event.payload, state))
+
+    def keep(self) -> None:
+        """Let the jobs after this one see what it recorded."""
+        standing = self._standing
+        for change in self.changes:
+            event, index = change.event, change.payload.index
+            standing.streams[event.subject] = Stream(event.version, change.state)
+            standing.seq = event.seq
+            if index.once is not None:
+                standing.taken[index.once] = Taken(event.subject, index.fingerprint)
+            if event.type == "approval.redeemed":
+                standing.leases[event.subject] = self.now + approvals_core.LEASE
+        standing.changes.extend(self.changes)
+
+    def _stream(self, subject: str) -> Stream | None:
+        for change in reversed(self.changes):
+            if change.event.subject == subject:
+                return Stream(change.event.version, change.state)
+        return self._standing.streams.get(subject)
+
+
+def evolve(state: State | None, event: Recorded) -> State:
+    """Fold an event into the stream that its subject names."""
+    return _EVOLVE[event.subject[:3]](state, event)
+
+
+class Execute:
+    """Runs plans, grouped by project."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.database: Database
+
+    async def __call__(
+        self, project: str, plan: Callable[[Unit], T], *, subjects: tuple[str, ...] = (), once: tuple[bytes, ...] = ()
+    ) -> T:
+        """What `plan` returns, after the commit. Raises what it raises."""
+        value: T = await self.database.submit(project, Job(plan, subjects, once))
+        return value
+
+    def run_group(self, connection: Connection, project: str, jobs: Sequence[Job[Any]]) -> Group:
+        """Run the jobs in turn, and write what they record with a handful of statements."""
+        head = ledger.lock_head(connection, project)
+        # Time never runs backwards in a ledger, not even across machines.
+        now = max(self._world.now(), head.at)
+        subjects = {subject for job in jobs for subject in job.subjects}
+        standing = _Standing(
+            streams=ledger.load(connection, project, subjects),
+            taken=ledger.once(connection, {key for job in jobs for key in job.once}),
+            leases=agenda.leases(connection, subjects),
+            seq=head.seq,
+        )
+        outcomes = [self._run(job, Unit(connection, project, now, standing, self._world)) for job in jobs]
+        changes = standing.changes
+        if not changes:
+            return Group(outcomes)
+        ledger.append(connection, project, head, changes)
+        self._world.failpoint("write.after_append")
+        follow(connection, project, changes, now)
+        touched = tuple(dict.fromkeys(change.event.subject for change in changes))
+        committed = Committed(project, changes[0].event.seq, changes[-1].event.seq, touched)
+        return Group(outcomes, changes[0].event.id, committed)
+
+    def _run(self, job: Job[Any], unit: Unit) -> Any:
+        try:
+            value = job.plan(unit)
+        except DBAPIError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever asked, not to the group
+            return error
+        unit.keep()
+        return value
+
+
+def follow(connection: Connection, project: str, changes: Sequence[Change], now: int) -> None:
+    """Bring projections and agenda up to `changes`."""
+    approvals.project(connection, project, changes)
+    principals.project(connection, project, changes)
+    due = [reaction for change in changes for reaction in reactions(change.event, change.state)]
+    agenda.carry_out(connection, project, due, now)

@@ -1,0 +1,1 @@
+"""SQL: rows in, core values out. It decides nothing."""

@@ -1,0 +1,101 @@
+"""Things due: put, claim, renew. A row is made and dropped with the event that it follows from.
+
+Claiming moves `due_at` on by the time the claimer has, so that what a dead claimer held falls due again by itself.
+A lease is such a row too: renewing it moves `due_at`, unless it was already claimed as ended.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+
+from signoff_server.core.reactions import LEASE_QUEUE, Drop, Put, agenda_key
+from signoff_server.store.tables import AGENDA
+
+CLAIM_MS: Final = 30_000
+
+_DROP = delete(AGENDA).where(AGENDA.c.key.in_(bindparam("keys", expanding=True)))
+_PUT = insert(AGENDA)
+_NEXT_DUE = select(func.min(AGENDA.c.due_at)).where(AGENDA.c.queue.in_(bindparam("queues", expanding=True)))
+_DUE = (
+    select(AGENDA.c.key)
+    .where(AGENDA.c.queue.in_(bindparam("queues", expanding=True)), AGENDA.c.due_at <= bindparam("now"))
+    .order_by(AGENDA.c.due_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_CLAIM = (
+    update(AGENDA)
+    .where(AGENDA.c.key.in_(_DUE.scalar_subquery()))
+    .values(due_at=bindparam("until"), claims=AGENDA.c.claims + 1)
+    .returning(AGENDA.c.queue, AGENDA.c.project, AGENDA.c.subject, AGENDA.c.fence)
+)
+_RENEW = update(AGENDA).where(
+    AGENDA.c.key == bindparam("lease"), AGENDA.c.fence == bindparam("held"), AGENDA.c.claims == 0
+)
+_LEASES = select(AGENDA.c.subject, AGENDA.c.due_at).where(
+    AGENDA.c.key.in_(bindparam("keys", expanding=True)), AGENDA.c.claims == 0
+)
+_RELEASE = update(AGENDA).where(AGENDA.c.claims > 0).values(due_at=bindparam("now"))
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    queue: str
+    project: str
+    subject: str
+    fence: int
+
+
+def carry_out(connection: Connection, project: str, reactions: Sequence[Put | Drop], now: int) -> None:
+    """Apply reactions in their order; of one key only the last counts."""
+    last = {reaction.key: reaction for reaction in reactions}
+    if not last:
+        return
+    connection.execute(_DROP, {"keys": list(last)})
+    rows = [
+        {
+            "key": key,
+            "queue": put.queue,
+            "project": project,
+            "subject": put.subject,
+            "due_at": put.due(now),
+            "fence": put.fence,
+            "claims": 0,
+        }
+        for key, put in last.items()
+        if isinstance(put, Put)
+    ]
+    if rows:
+        connection.execute(_PUT, rows)
+
+
+def next_due(connection: Connection, queues: Sequence[str]) -> int | None:
+    due: int | None = connection.execute(_NEXT_DUE, {"queues": list(queues)}).scalar()
+    return due
+
+
+def claim(connection: Connection, queues: Sequence[str], now: int, most: int) -> list[Due]:
+    """Take what is due, for `CLAIM_MS`; in one statement, so that nobody else takes it too."""
+    values = {"queues": list(queues), "now": now, "most": most, "until": now + CLAIM_MS}
+    return [Due(row.queue, row.project, row.subject, row.fence) for row in connection.execute(_CLAIM, values)]
+
+
+def renew(connection: Connection, subject: str, fence: int, until: int) -> bool:
+    """Hold the lease of `subject` on until then; False where the fence is old or the lease was claimed as ended."""
+    values = {"lease": agenda_key(LEASE_QUEUE, subject), "held": fence, "due_at": until}
+    return connection.execute(_RENEW, values).rowcount == 1
+
+
+def leases(connection: Connection, subjects: Iterable[str]) -> dict[str, int]:
+    """Until when the leases of `subjects` stand, where they do."""
+    keys = [agenda_key(LEASE_QUEUE, subject) for subject in subjects]
+    if not keys:
+        return {}
+    return {row.subject: row.due_at for row in connection.execute(_LEASES, {"keys": keys})}
+
+
+def release_claims(connection: Connection, now: int) -> None:
+    """Make due at once what a process that is gone had claimed; only where no other process can be alive."""
+    connection.execute(_RELEASE, {"now": now})

@@ -1,0 +1,224 @@
+"""Reading in threads, and the one writer that commits in groups.
+
+Commands wait in a queue for their project. The writer takes all that has gathered for one project and commits it as
+one transaction; whoever waits is answered after the commit and not before. There is no pause to fill a group: a lone
+command commits at once.
+
+A commit whose end is not known is settled by looking for its first event in the ledger: found, the real answers go
+out; else everybody hears 503 (or 507) and nothing is tried again on a guess.
+"""
+
+import asyncio
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from signoff_server.core.refusals import Refusal
+from signoff_server.store import ledger
+from signoff_server.store.dialects import Engines, Fault, fault
+from signoff_server.world import World
+
+T = TypeVar("T")
+_LOG: Final = logging.getLogger("signoff.database")
+_READERS: Final = 4
+_GROUP: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a group wrote: for whoever wants to wake somebody."""
+
+    project: str
+    first_seq: int
+    last_seq: int
+    subjects: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What became of a group of jobs: a value or an error for each, and what was recorded, if anything."""
+
+    outcomes: list[Any]
+    first_event: str | None = None
+    committed: Committed | None = None
+
+
+class RunGroup(Protocol):
+    """Runs the jobs of one project in one transaction. A job's own error is an outcome; a database error is raised."""
+
+    def __call__(self, connection: Connection, project: str, jobs: Sequence[Any]) -> Group: ...
+
+
+@dataclass(slots=True)
+class _Entry:
+    job: Any
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[Any]"
+
+
+class Database:
+    """`read` and `write`, on the engines that it is given."""
+
+    def __init__(self, engines: Engines, run_group: RunGroup, world: World) -> None:
+        self.engines = engines
+        self.on_commit: Callable[[Committed], None] = lambda _: None
+        self.on_group: Callable[[int, float], None] = lambda _size, _seconds: None
+        self._run_group = run_group
+        self._world = world
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="signoff-read")
+        self._queue: OrderedDict[str, list[_Entry]] = OrderedDict()
+        self._gathered = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._write_on, name="signoff-write", daemon=True)
+        self._thread.start()
+
+    async def read(self, function: Callable[..., T], *args: Any) -> T:
+        """`function(connection, *args)` on one view of what is committed. Raises `Refusal` when unreachable."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function, args)
+
+    async def submit(self, project: str, job: Any) -> Any:
+        """Run a ledger job in the next group of its project; returns after the commit."""
+        return await self._enqueue(project, job)
+
+    async def write(self, function: Callable[..., T], *args: Any) -> T:
+        """`function(connection, *args)` in a transaction of its own: for leases and claims, which are not events."""
+        result: T = await self._enqueue("", lambda connection: function(connection, *args))
+        return result
+
+    def close(self) -> None:
+        """Write what is queued, then stop."""
+        with self._gathered:
+            self._closing = True
+            self._gathered.notify()
+        self._thread.join()
+        self._readers.shutdown()
+        self.engines.close()
+
+    def _read(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
+        try:
+            with self.engines.reader.begin() as connection:
+                return function(connection, *args)
+        except DBAPIError as error:
+            _LOG.error("a read failed: %s", type(error.orig).__name__)
+            raise _refusal(fault(error)) from error
+
+    def _enqueue(self, project: str, job: Any) -> "asyncio.Future[Any]":
+        loop = asyncio.get_running_loop()
+        entry = _Entry(job, loop, loop.create_future())
+        with self._gathered:
+            if self._closing:
+                raise Refusal("unavailable", "The server is stopping.", retry_after=1)
+            self._queue.setdefault(project, []).append(entry)
+            self._gathered.notify()
+        return entry.future
+
+    # ------------------------------------------------------------ the writer's thread
+
+    def _write_on(self) -> None:
+        while True:
+            with self._gathered:
+                self._gathered.wait_for(lambda: self._queue or self._closing)
+                if not self._queue:
+                    return
+                project, entries = self._queue.popitem(last=False)
+                if project and len(entries) > _GROUP:
+                    self._queue[project] = entries[_GROUP:]
+                    entries = entries[:_GROUP]
+            self._write_group(project, entries)
+
+    def _write_group(self, project: str, entries: list[_Entry]) -> None:
+        if not project:
+            for entry in entries:
+                self._answer([entry], self._alone(entry))
+            return
+        started = self._world.now()
+        group = self._settled_group(project, entries)
+        if group is None:
+            for entry in entries:
+                self._write_group(project, [entry])
+            return
+        self._answer(entries, group)
+        self.on_group(len(entries), (self._world.now() - started) / 1000)
+
+    def _settled_group(self, project: str, entries: list[_Entry]) -> Group | None:
+        """What became of the group; None where one of several was at fault and each has to run alone."""
+        group: Group | None = None
+        self._world.failpoint("write.before_begin")
+        try:
+            with self.engines.writer.connect() as connection, connection.begin():
+                group = self._run_group(connection, project, [entry.job for entry in entries])
+                self._world.failpoint("write.before_commit")
+            self._world.failpoint("write.after_commit")
+            return group
+        except DBAPIError as error:
+            kind = fault(error)
+            _LOG.error("a commit of %d commands failed: %s (%s)", len(entries), kind.value, error.orig)
+            if kind is Fault.DATA and len(entries) > 1:
+                return None
+            if group is not None and group.first_event is not None and self._is_recorded(project, group.first_event):
+                return group
+            return Group([_refusal(kind)] * len(entries))
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not stop the writer; it is logged and told
+            _LOG.exception("a group of commands failed")
+            return Group([error] * len(entries))
+
+    def _is_recorded(self, project: str, event: str) -> bool:
+        try:
+            with self.engines.writer.connect() as connection, connection.begin():
+                ledger.lock_head(connection, project)
+                return ledger.recorded(connection, event)
+        except DBAPIError as error:
+            _LOG.error("the end of a commit could not be looked up: %s", error.orig)
+            return False
+
+    def _alone(self, entry: _Entry) -> Group:
+        try:
+            with self.engines.writer.connect() as connection, connection.begin():
+                value = entry.job(connection)
+            return Group([value])
+        except DBAPIError as error:
+            _LOG.error("a write failed: %s", error.orig)
+            return Group([_refusal(fault(error))])
+        except Exception as error:  # noqa: BLE001 - whatever a job raises belongs to whoever asked for it
+            return Group([error])
+
+    def _answer(self, entries: list[_Entry], group: Group) -> None:
+        loops = {entry.loop for entry in entries}
+        for loop in loops:
+            mine = [
+                (entry.future, outcome)
+                for entry, outcome in zip(entries, group.outcomes, strict=True)
+                if entry.loop is loop
+            ]
+            try:
+                loop.call_soon_threadsafe(self._deliver, mine, group.committed)
+            except RuntimeError:  # the loop is closed: nobody waits any more, and what was committed stays so
+                _LOG.info("nobody was left to be answered")
+
+    def _deliver(self, answers: list[tuple["asyncio.Future[Any]", Any]], committed: Committed | None) -> None:
+        if committed is not None:
+            self.on_commit(committed)
+        for future, outcome in answers:
+            if future.done():
+                continue
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+
+def _refusal(kind: Fault) -> Exception:
+    match kind:
+        case Fault.FULL:
+            return Refusal("storage_full", "The disk of the server is full; nothing was stored.", retry_after=5)
+        case Fault.LOST:
+            return Refusal("unavailable", "The database did not answer; ask again with the same key.", retry_after=1)
+        case Fault.DATA:
+            return RuntimeError("the database refused a command")

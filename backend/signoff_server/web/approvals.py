@@ -1,0 +1,111 @@
+"""The handlers of approvals."""
+
+from starlette.responses import Response
+
+from signoff.protocol import models
+from signoff_server.service.approvals import Wanted
+from signoff_server.store import ledger
+from signoff_server.store.approvals import ApprovalView, Filter
+from signoff_server.web import render, wait
+from signoff_server.web.call import Call, answer, cursor
+
+
+async def create(call: Call) -> Response:
+    body: models.CreateApproval = call.body
+    wanted = Wanted(
+        name=body.name,
+        context=body.context,
+        arguments=body.arguments,
+        summary=body.summary,
+        expires_in=body.expires_in,
+        reviewers=tuple(body.reviewers),
+        metadata=body.metadata,
+        on_behalf_of=body.on_behalf_of,
+        traceparent=body.traceparent,
+    )
+    requested = await call.server.approvals.request(call.caller, wanted, call.key)
+    shown = _shown(call, requested.view)
+    if requested.created:
+        return answer(shown, 201, Location=f"/v1/approvals/{shown.id}")
+    return answer(shown, 200, **{"Idempotent-Replayed": "true"})
+
+
+async def search(call: Call) -> Response:
+    query: models.ListApprovals = call.query
+    # A key that only asks sees its own requests.
+    sees_all = call.caller.has("approvals:decide", "approvals:redeem", "admin")
+    wanted = Filter(
+        status=query.status,
+        name=query.name,
+        execution_id=query.execution_id,
+        requested_by=query.requested_by,
+        only_of=None if sees_all else call.caller.id,
+        q=query.q,
+        before=cursor(query.cursor),
+    )
+    views, following = await call.server.approvals.search(call.caller, wanted, query.limit)
+    page = models.ApprovalList(
+        data=[_shown(call, view) for view in views], next_cursor=None if following is None else str(following)
+    )
+    return answer(page)
+
+
+async def get(call: Call) -> Response:
+    query: models.WaitApproval = call.query
+    view = await wait.hold(call, call.path("id"), query.wait)
+    return answer(_shown(call, view))
+
+
+async def decide(call: Call) -> Response:
+    body: models.DecideApproval = call.body
+    view = await call.server.approvals.decide(
+        call.caller, call.path("id"), body.decision, reason=body.reason, seen=body.seen, key=call.key
+    )
+    return answer(_shown(call, view))
+
+
+async def cancel(call: Call) -> Response:
+    body: models.CancelApproval = call.body
+    view = await call.server.approvals.cancel(call.caller, call.path("id"), reason=body.reason, key=call.key)
+    return answer(_shown(call, view))
+
+
+async def redeem(call: Call) -> Response:
+    body: models.RedeemApproval = call.body
+    lease = await call.server.approvals.redeem(
+        call.caller, call.path("id"), binding=body.binding, redeemer=body.redeemer
+    )
+    shown = _shown(call, lease.view)
+    return answer(models.Redeemed(fence=lease.fence, lease_until=render.moment(lease.until), approval=shown))
+
+
+async def renew(call: Call) -> Response:
+    body: models.RenewLease = call.body
+    until = await call.server.approvals.renew(call.caller, call.path("id"), body.fence)
+    return answer(models.Renewed(lease_until=render.moment(until)))
+
+
+async def report(call: Call) -> Response:
+    body: models.ReportOutcome = call.body
+    view = await call.server.approvals.report(
+        call.caller, call.path("id"), fence=body.fence, outcome=body.outcome, detail=body.detail
+    )
+    return answer(_shown(call, view))
+
+
+async def resolve(call: Call) -> Response:
+    body: models.ResolveOutcome = call.body
+    view = await call.server.approvals.resolve(
+        call.caller, call.path("id"), outcome=body.outcome, reason=body.reason, key=call.key
+    )
+    return answer(_shown(call, view))
+
+
+async def events(call: Call) -> Response:
+    await call.server.approvals.get(call.caller, call.path("id"))
+    found = await call.server.database.read(ledger.of_subject, call.caller.project, call.path("id"))
+    return answer(models.EventList(data=[render.event(recorded, data) for recorded, data in found]))
+
+
+def _shown(call: Call, view: ApprovalView) -> models.Approval:
+    return render.approval(view, call.server.url, call.server.world.now())

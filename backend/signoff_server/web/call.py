@@ -1,0 +1,117 @@
+"""One request, read and checked: what a handler is handed."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from signoff.protocol import canonical
+from signoff_server.core.principals import Caller
+from signoff_server.core.refusals import Refusal
+
+if TYPE_CHECKING:
+    from signoff_server.web.server import Server
+
+M = TypeVar("M", bound=BaseModel)
+MAX_BODY: Final = 256 * 1024
+_KEY_LENGTH: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`key` is the idempotency key; `body` and `query` are of the route's models."""
+
+    server: "Server"
+    request: Request
+    caller: Caller
+    body: Any
+    query: Any
+    key: str | None
+
+    def path(self, name: str) -> str:
+        return str(self.request.path_params[name])
+
+
+async def read_body(request: Request, model: type[M]) -> M:
+    """The body as `model`. Raises `Refusal`: 400, 413, 415 or 422, with a pointer to each fault."""
+    raw = await _bounded(request)
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if raw and media_type != "application/json":
+        raise Refusal("media_type", "Send JSON, with Content-Type: application/json.")
+    try:
+        value = canonical.loads(raw) if raw else {}
+    except canonical.MalformedJSON as error:
+        raise Refusal("malformed_json", f"The body is not JSON: {error}.") from error
+    except canonical.NotCanonical as error:
+        raise Refusal("invalid", "The body is not acceptable JSON.", errors=[(error.pointer, error.message)]) from error
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise Refusal("invalid", "The body does not have the form that is wanted.", errors=_faults(error)) from error
+
+
+def read_query(request: Request, model: type[M]) -> M:
+    """The query as `model`. Raises `Refusal`: 400 `invalid_parameter`."""
+    pairs = request.query_params.multi_items()
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise Refusal("invalid_parameter", "A parameter stands in the query twice.")
+    if "\x00" in "".join(values.values()):
+        raise Refusal("invalid_parameter", "U+0000 is not allowed in a parameter.")
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        told = "; ".join(f"{pointer[1:]}: {message}" for pointer, message in _faults(error))
+        raise Refusal("invalid_parameter", f"The query is not valid: {told}.") from error
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The `Idempotency-Key`, None without. Raises `Refusal`."""
+    keys = request.headers.getlist("idempotency-key")
+    if not keys:
+        return None
+    key = keys[0]
+    if len(keys) > 1 or not 1 <= len(key) <= _KEY_LENGTH or not (key.isascii() and key.isprintable()):
+        raise Refusal("invalid_parameter", f"An Idempotency-Key is one header of 1–{_KEY_LENGTH} printable ASCII.")
+    return key
+
+
+def cursor(text: str | None) -> int | None:
+    """The place that a list's cursor names. Raises `Refusal`."""
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 16):
+        raise Refusal("invalid_parameter", "cursor: take it from next_cursor of the page before, as it stands.")
+    return int(text)
+
+
+def answer(model: BaseModel, status: int = 200, **headers: str) -> Response:
+    """A JSON response."""
+    body = model.model_dump_json().encode()
+    return Response(body, status, {"Cache-Control": "no-store", **headers}, "application/json")
+
+
+async def _bounded(request: Request) -> bytes:
+    declared = request.headers.get("content-length", "0")
+    too_large = Refusal("too_large", f"A body has at most {MAX_BODY // 1024} KiB.")
+    if declared.isdigit() and int(declared) > MAX_BODY:
+        raise too_large
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise too_large
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _faults(error: ValidationError) -> list[tuple[str, str]]:
+    faults = []
+    for fault in error.errors(include_url=False, include_input=False, include_context=False):
+        pointer = ""
+        for part in fault["loc"]:
+            pointer = canonical.pointer_to(pointer, part)
+        faults.append((pointer, fault["msg"]))
+    return faults[:20]

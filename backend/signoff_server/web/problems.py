@@ -1,0 +1,39 @@
+"""Refusals as RFC 9457 problems: the one place where a no becomes a response."""
+
+import json
+from typing import Any, Final
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from signoff_server.core.refusals import CODES, Refusal
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+def problem(refusal: Refusal, request_id: str) -> Response:
+    """The response for a refusal. Nothing of the machine (SQL, stacks, paths, secrets) is in it."""
+    code = CODES[refusal.code]
+    body: dict[str, Any] = {
+        "type": f"urn:signoff:problem:{refusal.code}",
+        "title": code.title,
+        "status": code.status,
+        "detail": refusal.detail,
+        "code": refusal.code,
+        "request_id": request_id,
+    }
+    if refusal.current is not None:
+        body["current"] = dict(refusal.current)
+    if refusal.errors:
+        body["errors"] = [{"pointer": pointer, "message": message} for pointer, message in refusal.errors]
+    headers = {"Cache-Control": "no-store"}
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(refusal.retry_after)
+    if code.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="signoff"'
+    return Response(json.dumps(body, ensure_ascii=False).encode(), code.status, headers, MEDIA_TYPE)
+
+
+async def send_problem(refusal: Refusal, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request or deny a websocket handshake with a problem."""
+    await problem(refusal, request_id)(scope, receive, send)

@@ -1,0 +1,236 @@
+"""The table of routes: what answers where, to whom, with which models and refusals. `openapi.yaml` is made from it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from signoff.protocol import models
+from signoff_server.web import approvals, audit, principals, service
+from signoff_server.web.call import Call
+
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`scopes`: a key needs one of them; None is public. `keyed`: an `Idempotency-Key` counts.
+
+    `refuses` lists what this route itself may refuse; what follows from having a body, a key or a query is added.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    replies: Mapping[int, type[BaseModel] | str | None]
+    scopes: tuple[str, ...] | None = None
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    keyed: bool = False
+    refuses: tuple[str, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        return (
+            self.handler.__name__
+            if self.handler.__module__ != approvals.__name__
+            else f"{self.handler.__name__}_approval"
+        )
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """Every code that an answer of this route can carry."""
+        codes = {"host_not_allowed", "internal", *self.refuses}
+        if self.scopes is not None:
+            codes |= {"unauthenticated", "forbidden", "unavailable"}
+        if self.body is not None:
+            codes |= {"malformed_json", "media_type", "too_large", "invalid"}
+        if self.query is not None or self.keyed:
+            codes.add("invalid_parameter")
+        if self.method != "GET":
+            codes.add("storage_full")
+        return frozenset(codes)
+
+
+_ASK: Final = ("approvals:create",)
+_DECIDE: Final = ("approvals:decide",)
+_EXECUTE: Final = ("approvals:create", "approvals:redeem")
+_SEE: Final = ("approvals:create", "approvals:redeem", "approvals:decide", "admin")
+_ADMIN: Final = ("admin",)
+_LATE: Final = ("already_decided", "expired", "not_pending")
+_APPROVAL: Final = "/v1/approvals/{id}"
+
+ROUTES: Final[tuple[Route, ...]] = (
+    Route(
+        "POST",
+        "/v1/approvals",
+        approvals.create,
+        "Create an approval, or attach to it by its Idempotency-Key",
+        {201: models.Approval, 200: models.Approval},
+        _ASK,
+        body=models.CreateApproval,
+        keyed=True,
+        refuses=("idempotency_key_reuse", "no_eligible_reviewer"),
+    ),
+    Route(
+        "GET",
+        "/v1/approvals",
+        approvals.search,
+        "List approvals, newest first",
+        {200: models.ApprovalList},
+        _SEE,
+        query=models.ListApprovals,
+    ),
+    Route(
+        "GET",
+        _APPROVAL,
+        approvals.get,
+        "Read an approval; with `wait`, hold the request until it leaves `pending`",
+        {200: models.Approval},
+        _SEE,
+        query=models.WaitApproval,
+        refuses=("not_found",),
+    ),
+    Route(
+        "POST",
+        f"{_APPROVAL}/decision",
+        approvals.decide,
+        "Approve or reject",
+        {200: models.Approval},
+        _DECIDE,
+        body=models.DecideApproval,
+        keyed=True,
+        refuses=(
+            "not_found",
+            "self_decision",
+            "kind_not_allowed",
+            "reviewer_not_eligible",
+            "view_stale",
+            "idempotency_key_reuse",
+            *_LATE,
+        ),
+    ),
+    Route(
+        "POST",
+        f"{_APPROVAL}/cancel",
+        approvals.cancel,
+        "Withdraw a pending approval: its requester, or an admin",
+        {200: models.Approval},
+        ("approvals:create", "admin"),
+        body=models.CancelApproval,
+        keyed=True,
+        refuses=("not_found", "idempotency_key_reuse", *_LATE),
+    ),
+    Route(
+        "POST",
+        f"{_APPROVAL}/redeem",
+        approvals.redeem,
+        "Use an approval, once",
+        {200: models.Redeemed},
+        _EXECUTE,
+        body=models.RedeemApproval,
+        refuses=("not_found", "not_approved", "expired", "already_redeemed", "outcome_unknown", "binding_mismatch"),
+    ),
+    Route(
+        "POST",
+        f"{_APPROVAL}/renew",
+        approvals.renew,
+        "Hold the lease of a redemption on",
+        {200: models.Renewed},
+        _EXECUTE,
+        body=models.RenewLease,
+        refuses=("not_found", "stale_fence"),
+    ),
+    Route(
+        "POST",
+        f"{_APPROVAL}/outcome",
+        approvals.report,
+        "Report what came of it",
+        {200: models.Approval},
+        _EXECUTE,
+        body=models.ReportOutcome,
+        refuses=("not_found", "stale_fence"),
+    ),
+    Route(
+        "POST",
+        f"{_APPROVAL}/resolve",
+        approvals.resolve,
+        "Say what came of a redemption whose outcome is unknown: a human who may decide, or an admin",
+        {200: models.Approval},
+        ("approvals:decide", "admin"),
+        body=models.ResolveOutcome,
+        keyed=True,
+        refuses=("not_found", "nothing_to_resolve", "idempotency_key_reuse"),
+    ),
+    Route(
+        "GET",
+        f"{_APPROVAL}/events",
+        approvals.events,
+        "The events of one approval, oldest first",
+        {200: models.EventList},
+        _SEE,
+        refuses=("not_found",),
+    ),
+    Route(
+        "GET",
+        "/v1/events",
+        audit.events,
+        "Read the project's ledger on, oldest first",
+        {200: models.EventPage},
+        ("audit:read", "approvals:decide", "admin"),
+        query=models.ListEvents,
+    ),
+    Route(
+        "POST",
+        "/v1/principals",
+        principals.create_principal,
+        "Make a principal",
+        {201: models.PrincipalRecord},
+        _ADMIN,
+        body=models.CreatePrincipal,
+        refuses=("name_taken",),
+    ),
+    Route(
+        "GET",
+        "/v1/principals",
+        principals.list_principals,
+        "List principals, newest first",
+        {200: models.PrincipalList},
+        _ADMIN,
+        query=models.Paging,
+    ),
+    Route(
+        "POST",
+        "/v1/keys",
+        principals.issue_key,
+        "Issue an API key; it is shown this once",
+        {201: models.IssuedKey},
+        _ADMIN,
+        body=models.IssueKey,
+    ),
+    Route(
+        "GET",
+        "/v1/keys",
+        principals.list_keys,
+        "List API keys, newest first, revoked ones too",
+        {200: models.KeyList},
+        _ADMIN,
+        query=models.Paging,
+    ),
+    Route(
+        "DELETE",
+        "/v1/keys/{id}",
+        principals.revoke_key,
+        "Revoke an API key, within a second",
+        {204: None},
+        _ADMIN,
+        refuses=("not_found",),
+    ),
+    Route("GET", "/healthz", service.healthz, "The process is up", {200: models.Health}),
+    Route("GET", "/readyz", service.readyz, "The database answers", {200: models.Health}, refuses=("unavailable",)),
+    Route("GET", "/metrics", service.metrics, "Metrics in Prometheus' text format", {200: "text/plain"}),
+    Route("GET", "/openapi.yaml", service.openapi_yaml, "This document", {200: "application/yaml"}),
+)

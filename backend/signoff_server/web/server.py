@@ -1,0 +1,27 @@
+"""What the handlers work with: one object, put together by `app.py`."""
+
+from dataclasses import dataclass
+
+from signoff_server.service.approvals import Approvals
+from signoff_server.service.principals import Principals
+from signoff_server.settings import Settings
+from signoff_server.store.database import Database
+from signoff_server.wakeups import Hub
+from signoff_server.web.auth import Authenticator
+from signoff_server.web.metrics import Metrics
+from signoff_server.world import World
+
+
+@dataclass(slots=True)
+class Server:
+    """`url` is how people reach this server, known once it listens."""
+
+    settings: Settings
+    world: World
+    database: Database
+    hub: Hub
+    approvals: Approvals
+    principals: Principals
+    authenticator: Authenticator
+    metrics: Metrics
+    url: str

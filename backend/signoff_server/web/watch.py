@@ -1,0 +1,152 @@
+"""The watch socket: all the waits of a process on one connection.
+
+A watched approval is listened for first and read second. What the hub says is only that an approval should be looked
+at; they gather and are read a few hundred at a time, so a socket costs reads for what happens, never for what waits.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+from pydantic import BaseModel, ValidationError
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from signoff.protocol import canonical, models
+from signoff_server.core.principals import Caller
+from signoff_server.core.refusals import Refusal
+from signoff_server.web import render
+from signoff_server.web.server import Server
+
+MAX_WATCHES: Final = 20_000
+_READ_AT_ONCE: Final = 200
+_PATIENCE: Final = 10.0
+
+_REVOKED: Final = 4401
+_TOO_MANY: Final = 4429
+_RESTARTING: Final = 1012
+
+
+class _Closed(Exception):
+    """Close the connection with this code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
+class WatchSocket:
+    """One accepted connection."""
+
+    def __init__(self, server: Server, caller: Caller, websocket: WebSocket) -> None:
+        self._server = server
+        self._caller = caller
+        self._websocket = websocket
+        self._watched: set[str] = set()
+        self._look_at: dict[str, None] = {}
+        self._something = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until the client goes, the key ends, or the server stops."""
+        hub = self._server.hub
+        hub.listen(self._caller.key, self._woken)
+        reader = asyncio.ensure_future(self._read())
+        writer = asyncio.ensure_future(self._write())
+        try:
+            done, _ = await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        except _Closed as closed:
+            await self._websocket.close(closed.code, closed.reason)
+        except WebSocketDisconnect:
+            pass
+        finally:
+            reader.cancel()
+            writer.cancel()
+            hub.forget(self._caller.key, self._woken)
+            for approval in self._watched:
+                hub.forget(approval, self._woken)
+
+    def _woken(self, subject: str) -> None:
+        self._look_at[subject] = None
+        self._something.set()
+
+    # ------------------------------------------------------------ what the client says
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            try:
+                asked = models.Watch.model_validate(canonical.loads(message.get("text") or ""))
+            except (ValidationError, canonical.MalformedJSON, canonical.NotCanonical):
+                await self._send(models.WatchError(id=None, code="invalid"))
+                continue
+            if asked.op == "watch":
+                await self._watch(asked.ids)
+            else:
+                self._forget(asked.ids)
+
+    async def _watch(self, ids: Iterable[str]) -> None:
+        new = set(ids) - self._watched
+        if len(self._watched) + len(new) > MAX_WATCHES:
+            raise _Closed(_TOO_MANY, f"at most {MAX_WATCHES} watches on a socket")
+        for approval in new:
+            self._watched.add(approval)
+            self._server.hub.listen(approval, self._woken)
+        await self._send(models.Watching(count=len(self._watched)))
+        for approval in ids:
+            self._woken(approval)
+
+    def _forget(self, ids: Iterable[str]) -> None:
+        for approval in ids:
+            self._watched.discard(approval)
+            self._look_at.pop(approval, None)
+            self._server.hub.forget(approval, self._woken)
+
+    # ------------------------------------------------------------ what the client is told
+
+    async def _write(self) -> None:
+        while True:
+            await self._something.wait()
+            if self._server.hub.stopping:
+                raise _Closed(_RESTARTING, "the server is restarting")
+            await self._check_key()
+            batch = list(self._look_at)[:_READ_AT_ONCE]
+            for subject in batch:
+                del self._look_at[subject]
+            if not self._look_at:
+                self._something.clear()
+            await self._tell([subject for subject in batch if subject in self._watched])
+
+    async def _check_key(self) -> None:
+        if self._caller.key not in self._look_at:
+            return
+        del self._look_at[self._caller.key]
+        try:
+            await self._server.authenticator.caller(self._websocket.headers)
+        except Refusal as refusal:
+            raise _Closed(_REVOKED, "the key was revoked or has expired") from refusal
+
+    async def _tell(self, ids: list[str]) -> None:
+        if not ids:
+            return
+        views = await self._server.approvals.many(self._caller, ids)
+        now = self._server.world.now()
+        for approval in ids:
+            view = views.get(approval)
+            if view is None:
+                self._forget([approval])
+                await self._send(models.WatchError(id=approval, code="not_found"))
+            elif view.state.status != "pending":
+                self._forget([approval])
+                self._server.world.failpoint("watch.before_send")
+                await self._send(models.Resolved(approval=render.resolved(view, self._server.url, now)))
+
+    async def _send(self, message: BaseModel) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._websocket.send_text(message.model_dump_json())
+        except TimeoutError as error:
+            raise _Closed(1008, "too slow to read") from error

@@ -1,0 +1,55 @@
+"""All that is not deterministic: clock, ids, randomness, failpoints. Injected, so that a test can be the world."""
+
+import os
+import secrets
+import signal
+import time
+from typing import Final
+
+from uuid_utils import uuid7
+
+from signoff_server.core.keys import crockford
+
+# Where a process can be told to die, for the crash tests; a test holds the list and the code equal.
+FAILPOINTS: Final = (
+    "write.before_begin",
+    "write.after_append",
+    "write.before_commit",
+    "write.after_commit",
+    "agenda.after_claim",
+    "lease.after_renew",
+    "reply.before_send",
+    "watch.before_send",
+    "start.before_migrate",
+    "start.before_listen",
+)
+
+
+class World:
+    """The real one."""
+
+    def __init__(self) -> None:
+        # NAME or NAME:COUNT: the COUNT-th time that NAME is passed, the process kills itself.
+        name, _, count = os.environ.get("SIGNOFF_FAILPOINT", "").partition(":")
+        if name and name not in FAILPOINTS:
+            raise ValueError(f"SIGNOFF_FAILPOINT={name} is none of {', '.join(FAILPOINTS)}")
+        self._armed = name
+        self._left = int(count or 1)
+
+    def now(self) -> int:
+        """Milliseconds since 1970."""
+        return time.time_ns() // 1_000_000
+
+    def new_id(self, kind: str) -> str:
+        """`<kind>_` and a UUIDv7 in 26 characters, so that ids sort by their time."""
+        return f"{kind}_{crockford(uuid7().bytes)}"
+
+    def random(self, size: int) -> bytes:
+        return secrets.token_bytes(size)
+
+    def failpoint(self, name: str) -> None:
+        """Die here, by SIGKILL, when this place is armed."""
+        if name == self._armed:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
