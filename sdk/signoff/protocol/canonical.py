@@ -18,6 +18,7 @@ import rfc8785
 MAX_INTEGER: Final = 2**53 - 1
 MAX_DEPTH: Final = 32
 MAX_KEY_BYTES: Final = 256
+_FIRST_EXPONENT: Final = 1e21
 _BINDING_PREFIX: Final = b"signoff-binding/1\n"
 
 
@@ -76,6 +77,9 @@ def check(value: Any) -> None:
         elif kind is float:
             if not math.isfinite(item):
                 raise NotCanonical(pointer, "NaN and infinities are not JSON")
+            # RFC 8785 writes these as integers, and nobody would read them back.
+            if MAX_INTEGER < abs(item) < _FIRST_EXPONENT:
+                raise NotCanonical(pointer, "numbers beyond ±(2^53 − 1) lose digits; write this one as a string")
         elif item is not None and kind is not bool:
             raise NotCanonical(pointer, f"{kind.__name__} is not JSON data")
 

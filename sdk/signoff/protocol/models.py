@@ -152,7 +152,9 @@ class CreateApproval(Request):
     """Ask for an approval. Send an `Idempotency-Key` to attach to it again after a crash."""
 
     name: str = Field(min_length=1, max_length=128, pattern=NAME_PATTERN)
-    context: dict[str, Any] = Field(default_factory=dict, description="what the reviewer sees; at most 64 KiB canonical")
+    context: dict[str, Any] = Field(
+        default_factory=dict, description="what the reviewer sees; at most 64 KiB canonical"
+    )
     arguments: dict[str, Any] | None = Field(
         default=None, description="what will be executed, where that differs from what is shown; at most 64 KiB"
     )

@@ -1,0 +1,85 @@
+"""A real `signoff dev`, in a process and a folder of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_DEV = "from signoff_server.commands import dev; dev()"
+
+
+class RunningServer:
+    """Started and ready when it is made. Killing it and starting it again keeps folder, port and keys."""
+
+    def __init__(self, folder: Path, *, env: Mapping[str, str] | None = None, code: str = _DEV) -> None:
+        self.folder = folder
+        self._env = dict(env or {})
+        self._code = code
+        self.start()
+
+    def start(self, env: Mapping[str, str] | None = None) -> None:
+        """Start it (again); returns when it is ready to serve."""
+        folder = self.folder
+        with (folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", self._code, "--json"],
+                cwd=folder,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **self._env, **(env or {})},
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            raise AssertionError(f"the server did not start: {self.log()}")
+        ready = json.loads(line)
+        self.url: str = ready["url"]
+        self.project: str = ready["project"]
+        self.app_key: str = ready["app_key"]
+        self.reviewer_key: str = ready["reviewer_key"]
+        self.database: str = ready["database"]
+        self.pid: int = ready["pid"]
+
+    def kill(self) -> None:
+        """SIGKILL: what was not on disk is gone."""
+        self.process.kill()
+        self._reap()
+
+    def terminate(self) -> int:
+        """SIGTERM; answers the exit code."""
+        self.process.terminate()
+        return self._reap()
+
+    def wait(self) -> int:
+        """Until it has ended by itself."""
+        return self._reap()
+
+    def log(self) -> str:
+        return (self.folder / "server.log").read_text()
+
+    def app(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.app_key}"}
+
+    def reviewer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.reviewer_key}"}
+
+    def _reap(self) -> int:
+        code = self.process.wait(timeout=30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self._reap()
