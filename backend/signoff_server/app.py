@@ -29,6 +29,7 @@ from signoff_server.store.database import Database
 from signoff_server.store.dialects import open_engines
 from signoff_server.store.migrations import upgrade
 from signoff_server.wakeups import Hub
+from signoff_server.web import openapi
 from signoff_server.web.auth import Authenticator
 from signoff_server.web.call import Call, idempotency_key, read_body, read_query
 from signoff_server.web.metrics import Metrics
@@ -69,6 +70,7 @@ def open_server(settings: Settings, world: World) -> Server:
         authenticator=Authenticator(principals, world),
         metrics=metrics,
         url=settings.public_url or f"http://{settings.host}:{settings.port}",
+        document=openapi.document,
     )
 
 

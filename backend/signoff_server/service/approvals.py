@@ -310,7 +310,7 @@ def _reviewer(at: int, reviewer: str, found: dict[str, PrincipalView], excluded:
     if principal is None:
         message = "no such principal; name one as user:NAME"
     elif principal.kind != "human":
-        message = f"is a {principal.kind}, and this asks for a human"
+        message = f"is of kind {principal.kind}, and this asks for a human"
     elif principal.id in excluded:
         message = "asked for this, answers for who asked, or is who it is asked for"
     else:

@@ -41,7 +41,10 @@ def _rebuild_project(connection: Connection, project: str, now: int) -> Rebuilt:
     while rows := ledger.whole(connection, project, seq):
         changes: list[Change] = []
         for envelope, payload, nonce, leaf in rows:
-            change = _change(envelope, payload, nonce, leaf, seq + 1, states)
+            try:
+                change = _change(envelope, payload, nonce, leaf, seq + 1, states)
+            except (ValueError, KeyError, TypeError) as error:
+                raise LedgerDamaged(f"{project}: event {seq + 1} cannot be read") from error
             states[change.event.subject] = change.state
             frontier = extend(frontier, seq, leaf)
             seq += 1
@@ -57,9 +60,11 @@ def _rebuild_project(connection: Connection, project: str, now: int) -> Rebuilt:
 def _change(
     envelope: bytes, payload: bytes | None, nonce: bytes | None, leaf: bytes, seq: int, states: dict[str, State]
 ) -> Change:
-    event = codec.decode(envelope)
-    if event.seq != seq or leaf_hash(envelope) != leaf:
+    if leaf_hash(envelope) != leaf:
         raise LedgerDamaged(f"event {seq} is not the one that was recorded")
+    event = codec.decode(envelope)
+    if event.seq != seq:
+        raise LedgerDamaged(f"event {seq} is missing")
     if payload is not None and payload_digest(nonce or b"", payload) != event.payload_digest:
         raise LedgerDamaged(f"the payload of event {seq} is not the one that was recorded")
     index = codec.index(codec.unseal(payload) or {})

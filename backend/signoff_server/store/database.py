@@ -144,8 +144,8 @@ class Database:
             for entry in entries:
                 self._write_group(project, [entry])
             return
-        self._answer(entries, group)
         self.on_group(len(entries), (self._world.now() - started) / 1000)
+        self._answer(entries, group)
 
     def _settled_group(self, project: str, entries: list[_Entry]) -> Group | None:
         """What became of the group; None where one of several was at fault and each has to run alone."""

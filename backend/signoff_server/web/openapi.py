@@ -2,7 +2,7 @@
 
 import sys
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import yaml
 from pydantic import BaseModel
@@ -10,9 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from signoff.protocol import models
 from signoff_server.core.refusals import CODES
-
-if TYPE_CHECKING:
-    from signoff_server.web.routes import Route
+from signoff_server.web.routes import ROUTES, Route
 
 _REF: Final = "#/components/schemas/{model}"
 _SOCKET: Final = (models.Watch, models.Watching, models.Resolved, models.WatchError)
@@ -24,8 +22,6 @@ def document() -> str:
 
 
 def build() -> dict[str, Any]:
-    from signoff_server.web.routes import ROUTES
-
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for route in ROUTES:
         paths[route.path][route.method.lower()] = _operation(route)
@@ -47,7 +43,7 @@ def build() -> dict[str, Any]:
     }
 
 
-def _operation(route: "Route") -> dict[str, Any]:
+def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {"operationId": route.name, "summary": route.summary}
     if route.scopes is not None:
         operation["description"] = "Needs a key with one of: " + ", ".join(f"`{scope}`" for scope in route.scopes)
@@ -65,7 +61,7 @@ def _operation(route: "Route") -> dict[str, Any]:
     return operation
 
 
-def _parameters(route: "Route") -> list[dict[str, Any]]:
+def _parameters(route: Route) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = []
     if "{id}" in route.path:
         parameters.append({"name": "id", "in": "path", "required": True, "schema": {"type": "string"}})
@@ -89,7 +85,7 @@ def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _reply(route: "Route", status: int) -> dict[str, Any]:
+def _reply(route: Route, status: int) -> dict[str, Any]:
     model = route.replies[status]
     reply: dict[str, Any] = {"description": {200: "Done", 201: "Made", 204: "Done, and nothing to say"}[status]}
     if route.keyed and route.method == "POST" and len(route.replies) > 1 and status == 200:
@@ -131,7 +127,7 @@ def _watch() -> dict[str, Any]:
     }
 
 
-def _schemas(routes: "tuple[Route, ...]") -> dict[str, Any]:
+def _schemas(routes: tuple[Route, ...]) -> dict[str, Any]:
     requests = [route.body for route in routes if route.body is not None]
     replies: list[type[BaseModel]] = [
         model for route in routes for model in route.replies.values() if isinstance(model, type)

@@ -1,5 +1,6 @@
 """What the handlers work with: one object, put together by `app.py`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from signoff_server.service.approvals import Approvals
@@ -14,7 +15,7 @@ from signoff_server.world import World
 
 @dataclass(slots=True)
 class Server:
-    """`url` is how people reach this server, known once it listens."""
+    """`url` is how people reach this server; `document` makes its OpenAPI document."""
 
     settings: Settings
     world: World
@@ -25,3 +26,4 @@ class Server:
     authenticator: Authenticator
     metrics: Metrics
     url: str
+    document: Callable[[], str]

@@ -5,7 +5,6 @@ from starlette.responses import Response
 from signoff.protocol import models
 from signoff_server.core.refusals import Refusal
 from signoff_server.store import ledger
-from signoff_server.web import openapi
 from signoff_server.web.call import Call, answer
 
 
@@ -26,5 +25,5 @@ async def metrics(call: Call) -> Response:
     return Response(call.server.metrics.text(), media_type="text/plain; version=0.0.4")
 
 
-async def openapi_yaml(_call: Call) -> Response:
-    return Response(openapi.document(), media_type="application/yaml")
+async def openapi_yaml(call: Call) -> Response:
+    return Response(call.server.document(), media_type="application/yaml")

@@ -1,0 +1,155 @@
+"""`dev`, `serve`, `setup` and `rebuild` as a user runs them."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.server import RunningServer
+
+
+def command(name: str, folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", f"from signoff_server.commands import {name}; {name}()", *arguments],
+        cwd=folder,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_dev_makes_a_project_and_keeps_it_over_restarts(tmp_path: Path) -> None:
+    with RunningServer(tmp_path) as server:
+        first = (server.url, server.project, server.app_key, server.reviewer_key)
+        for name, key in (("app.json", server.app_key), ("reviewer.json", server.reviewer_key)):
+            path = tmp_path / ".signoff" / name
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            content = json.loads(path.read_text())
+            assert (content["url"], content["project"], content["key"]) == (server.url, server.project, key)
+        assert Path(server.database).parent == tmp_path / ".signoff"
+        people = httpx.get(f"{server.url}/v1/principals", headers=server.reviewer()).json()["data"]
+        assert {(one["kind"], one["role"], one["owner"]) for one in people} == {
+            ("service", "member", None),
+            ("human", "admin", None),
+        }
+        keys = httpx.get(f"{server.url}/v1/keys", headers=server.reviewer()).json()["data"]
+        assert {tuple(key["scopes"]) for key in keys} == {
+            ("approvals:create", "executions:write", "workflows:write"),
+            ("admin", "approvals:decide", "audit:read"),
+        }
+        assert server.terminate() == 0
+        server.start()
+        assert (server.url, server.project, server.app_key, server.reviewer_key) == first
+        server.kill()
+        server.start()
+        assert (server.url, server.project, server.app_key, server.reviewer_key) == first
+        events = httpx.get(f"{server.url}/v1/events", headers=server.reviewer()).json()["data"]
+        assert [event["type"] for event in events] == ["principal.created", "key.issued"] * 2
+
+
+def test_dev_makes_new_keys_where_the_files_are_lost(dev_server: RunningServer) -> None:
+    old = dev_server.app_key
+    dev_server.terminate()
+    (dev_server.folder / ".signoff" / "app.json").unlink()
+    dev_server.start()
+    assert dev_server.app_key != old
+    people = httpx.get(f"{dev_server.url}/v1/principals", headers=dev_server.reviewer()).json()["data"]
+    assert len(people) == 2
+
+
+def test_a_second_dev_in_the_same_folder_is_refused(dev_server: RunningServer) -> None:
+    second = command("dev", dev_server.folder)
+    assert second.returncode == 2
+    assert "port" in second.stderr
+    other = command("dev", dev_server.folder, "--port", str(free_port()))
+    assert other.returncode == 1
+    assert f"process {dev_server.pid}" in other.stderr
+    assert httpx.get(f"{dev_server.url}/readyz").status_code == 200
+
+
+def test_a_restart_takes_its_port_or_refuses(dev_server: RunningServer) -> None:
+    dev_server.terminate()
+    port = int(dev_server.url.rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", port)):
+        refused = command("dev", dev_server.folder)
+    assert refused.returncode == 2
+    assert f"port {port}" in refused.stderr
+    dev_server.start()
+    assert dev_server.url.endswith(f":{port}")
+
+
+def test_setup_makes_the_first_admin_and_serve_serves_it(tmp_path: Path) -> None:
+    made = command("setup", tmp_path, "--database", "prod.db", "--name", "carol", "--json")
+    assert made.returncode == 0, made.stderr
+    admin = json.loads(made.stdout)
+    assert admin["key"].startswith("sgo_live_")
+    again = command("setup", tmp_path, "--database", "prod.db", "--name", "Carol")
+    assert again.returncode == 4
+    process = serve(tmp_path, "--database", "prod.db", "--port", "0")
+    try:
+        url = ready(process)["url"]
+        listed = httpx.get(f"{url}/v1/principals", headers={"Authorization": f"Bearer {admin['key']}"}).json()["data"]
+        assert [(one["name"], one["role"]) for one in listed] == [("carol", "admin")]
+        assert httpx.get(f"{url}/readyz", headers={"Host": "rebound.example"}).status_code == 400
+        busy = command("setup", tmp_path, "--database", "prod.db", "--name", "dave")
+        assert (busy.returncode, "another server" in busy.stderr) == (1, True)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def test_serve_reads_the_environment_and_says_what_is_wrong(tmp_path: Path) -> None:
+    refused = command("serve", tmp_path, SIGNOFF_PORT="http")
+    assert refused.returncode == 2
+    assert "SIGNOFF_PORT" in refused.stderr
+    refused = command("serve", tmp_path, "--database", "postgresql://h/d")
+    assert refused.returncode == 1
+    assert "sqlite:///PATH" in refused.stderr
+
+
+def test_rebuild(dev_server: RunningServer) -> None:
+    busy = command("rebuild", dev_server.folder, "--database", dev_server.database)
+    assert busy.returncode == 1
+    dev_server.terminate()
+    done = command("rebuild", dev_server.folder, "--database", dev_server.database, "--json")
+    assert json.loads(done.stdout) == [{"project": dev_server.project, "events": 4}]
+    dev_server.start()
+    assert httpx.get(f"{dev_server.url}/v1/approvals", headers=dev_server.reviewer()).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_stop_that_was_asked_for_is_no_failure(dev_server: RunningServer, name: str) -> None:
+    os.kill(dev_server.pid, getattr(signal, name))
+    assert dev_server.wait() == 0
+    assert "Traceback" not in dev_server.log()
+
+
+def serve(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    code = "from signoff_server.commands import serve; serve()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments, "--json"], cwd=folder, stdout=subprocess.PIPE, text=True
+    )
+
+
+def ready(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    line: dict[str, Any] = json.loads(process.stdout.readline())
+    return line
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port

@@ -1,0 +1,221 @@
+"""Bad input: the contract's error, and nothing stored."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.project import Project
+from tests.web.test_approvals import code
+
+NAMES = [
+    "",
+    " a",
+    "a ",
+    "a\n",
+    "a..b",
+    ".a",
+    "a.",
+    "a b",
+    "ä",
+    "a*",
+    "a/",
+    "-a",
+    "a" * 129,
+    "a\u0000",
+    "ａ",
+    "a․b",
+    5,
+    None,
+]
+FIELDS: list[tuple[dict[str, Any], str]] = [
+    ({"context": []}, "/context"),
+    ({"context": None}, "/context"),
+    ({"context": "x"}, "/context"),
+    ({"context": {"a": "x" * 65_536}}, "/context"),
+    ({"arguments": {"a": "x" * 65_536}}, "/arguments"),
+    ({"arguments": "x"}, "/arguments"),
+    ({"summary": "x" * 501}, "/summary"),
+    ({"summary": 5}, "/summary"),
+    ({"expires_in": 0}, "/expires_in"),
+    ({"expires_in": -1}, "/expires_in"),
+    ({"expires_in": 366 * 86_400}, "/expires_in"),
+    ({"expires_in": 1.5}, "/expires_in"),
+    ({"expires_in": "60"}, "/expires_in"),
+    ({"expires_in": True}, "/expires_in"),
+    ({"reviewers": "user:alice"}, "/reviewers"),
+    ({"reviewers": [5]}, "/reviewers/0"),
+    ({"metadata": {"a": 5}}, "/metadata/a"),
+    ({"metadata": {"a": {"b": "c"}}}, "/metadata/a"),
+    ({"on_behalf_of": ""}, "/on_behalf_of"),
+    ({"traceparent": "00-x"}, "/traceparent"),
+    ({"requested_by": "prn_x"}, "/requested_by"),
+    ({"project": "prj_x"}, "/project"),
+    ({"status": "approved"}, "/status"),
+    ({"id": "apr_x"}, "/id"),
+    ({"decided_by": {"id": "x"}}, "/decided_by"),
+]
+BODIES: list[tuple[bytes, int, str]] = [
+    (b"{", 400, "malformed_json"),
+    (b'{"name": "a", "name": "b"}', 400, "malformed_json"),
+    (b'{"name": "a", "context": {"x": NaN}}', 400, "malformed_json"),
+    (b'{"name": "a", "context": {"x": "\xff"}}', 400, "malformed_json"),
+    (b"[" * 100_000, 400, "malformed_json"),
+    (b'{"name": "a", "context": {"x": 9007199254740992}}', 422, "invalid"),
+    (b'{"name": "a", "context": {"x": 1e999}}', 422, "invalid"),
+    (b'{"name": "a", "context": {"x": "\\ud800"}}', 422, "invalid"),
+    (b'{"name": "a", "context": {"x": "\\u0000"}}', 422, "invalid"),
+    (b'{"name": "a", "context": ' + b'{"x":' * 32 + b"1" + b"}" * 33, 422, "invalid"),
+    (b'{"name": "a", "context": {"' + b"k" * 257 + b'": 1}}', 422, "invalid"),
+    (b"[]", 422, "invalid"),
+    (b'"x"', 422, "invalid"),
+    (b"null", 422, "invalid"),
+    (b"", 422, "invalid"),
+    (b'{"name": "a", "context": {"x": "' + b"y" * 300_000 + b'"}}', 413, "too_large"),
+]
+
+
+def stored(project: Project) -> int:
+    return len(project.call("auditor", "GET", "/v1/events?type=approval.*").json()["data"])
+
+
+@pytest.fixture
+def untouched(project: Project) -> Any:
+    yield project
+    assert stored(project) == 0
+
+
+def post(project: Project, body: bytes, media_type: str = "application/json", **headers: str) -> Any:
+    return project.call("app", "POST", "/v1/approvals", content=body, headers={"Content-Type": media_type, **headers})
+
+
+def test_names(untouched: Project) -> None:
+    for name in NAMES:
+        reply = post(untouched, json.dumps({"name": name}).encode())
+        assert code(reply) == (422, "invalid"), name
+        assert reply.json()["errors"][0]["pointer"] == "/name", name
+
+
+def test_fields(untouched: Project) -> None:
+    for body, pointer in FIELDS:
+        reply = post(untouched, json.dumps({"name": "a", **body}).encode())
+        assert code(reply) == (422, "invalid"), body
+        assert reply.json()["errors"][0]["pointer"] == pointer, body
+
+
+def test_bodies(untouched: Project) -> None:
+    for body, status, problem in BODIES:
+        assert code(post(untouched, body)) == (status, problem), body[:60]
+
+
+def test_every_fault_is_told_at_once(untouched: Project) -> None:
+    reply = post(untouched, b'{"name": "a b", "summary": 5, "zzz": 1}')
+    assert {error["pointer"] for error in reply.json()["errors"]} == {"/name", "/summary", "/zzz"}
+
+
+def test_media_types(untouched: Project) -> None:
+    for media_type in ("text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"):
+        assert code(post(untouched, b'{"name": "a"}', media_type)) == (415, "media_type")
+
+
+def test_a_body_that_grows_past_the_limit_without_saying_so(untouched: Project) -> None:
+    def chunks() -> Any:
+        yield b'{"name": "a", "context": {"x": "'
+        for _ in range(300):
+            yield b"y" * 1_024
+        yield b'"}}'
+
+    headers = {"Content-Type": "application/json"}
+    reply = untouched.call("app", "POST", "/v1/approvals", content=chunks(), headers=headers)
+    assert code(reply) == (413, "too_large")
+
+
+def test_names_that_pass(project: Project) -> None:
+    for name in ("a", "payments.wire_transfer", "A-1/b.c", "x" * 128, "a_/_b"):
+        assert post(project, json.dumps({"name": name}).encode()).status_code == 201, name
+
+
+def test_the_largest_context_passes(project: Project) -> None:
+    assert post(project, json.dumps({"name": "a", "context": {"a": "x" * (65_536 - 8)}}).encode()).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("decision", {"decision": "maybe"}),
+        ("decision", {"decision": "approved", "decided_by": "prn_x"}),
+        ("decision", {"decision": "approved", "reason": ""}),
+        ("decision", {"decision": "approved", "reason": "x" * 2_001}),
+        ("decision", {}),
+        ("cancel", {"reason": 5}),
+        ("cancel", {"actor": "x"}),
+        ("resolve", {"outcome": "unknown", "reason": "x"}),
+        ("resolve", {"outcome": "release"}),
+    ],
+)
+def test_bad_decisions_leave_it_pending(project: Project, path: str, body: dict[str, Any]) -> None:
+    made = project.ask()
+    who = "admin" if path == "cancel" else "alice"
+    assert code(project.call(who, "POST", f"/v1/approvals/{made['id']}/{path}", json=body)) == (422, "invalid")
+    assert project.get(made["id"]) == made
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("redeem", {"binding": "x", "redeemer": "a b"}),
+        ("redeem", {"binding": "x", "redeemer": ""}),
+        ("redeem", {"binding": "x" * 101, "redeemer": "a"}),
+        ("renew", {"fence": 0}),
+        ("renew", {"fence": "1"}),
+        ("outcome", {"fence": 1, "outcome": "unknown"}),
+        ("outcome", {"fence": 2**53, "outcome": "failed"}),
+    ],
+)
+def test_bad_redemptions(project: Project, path: str, body: dict[str, Any]) -> None:
+    made = project.approved()
+    assert code(project.call("app", "POST", f"/v1/approvals/{made['id']}/{path}", json=body)) == (422, "invalid")
+    assert project.get(made["id"]) == made
+
+
+@pytest.mark.parametrize("approval", ["apr_" + "0" * 26, "x", "%00", "apr_%F0%9F%98%80", "..", "prn_1"])
+def test_ids_that_are_none(project: Project, approval: str) -> None:
+    assert project.call("alice", "GET", f"/v1/approvals/{approval}").status_code == 404
+
+
+def test_another_projects_ids_do_not_exist(projects: tuple[Project, Project]) -> None:
+    one, two = projects
+    made = one.ask()
+    for who in ("alice", "app", "admin", "executor"):
+        assert code(two.call(who, "GET", f"/v1/approvals/{made['id']}")) == (404, "not_found")
+    assert code(two.decide(made["id"])) == (404, "not_found")
+    assert two.call("alice", "GET", "/v1/approvals").json()["data"] == []
+    assert all(
+        event["subject"] != made["id"] for event in two.call("auditor", "GET", "/v1/events?limit=200").json()["data"]
+    )
+    key = one.call("admin", "GET", "/v1/keys").json()["data"][0]["id"]
+    assert code(two.call("admin", "DELETE", f"/v1/keys/{key}")) == (404, "not_found")
+    body = {"principal": one.ids["app"], "scopes": ["approvals:create"]}
+    assert code(two.call("admin", "POST", "/v1/keys", json=body)) == (422, "invalid")
+
+
+def test_hosts(project: Project) -> None:
+    for host in ("evil.example", "localhost.evil.example", "", "testserver.evil"):
+        assert code(project.call("alice", "GET", "/v1/approvals", headers={"Host": host})) == (400, "host_not_allowed")
+    for host in ("localhost:1234", "127.0.0.1", "[::1]:80", "TESTSERVER"):
+        assert project.call("alice", "GET", "/v1/approvals", headers={"Host": host}).status_code == 200
+
+
+def test_paths_and_methods_that_are_none(project: Project) -> None:
+    assert code(project.call("alice", "GET", "/v1/nothing")) == (404, "not_found")
+    assert code(project.call("alice", "PUT", "/v1/approvals")) == (405, "method_not_allowed")
+    assert code(project.call("alice", "DELETE", "/healthz")) == (405, "method_not_allowed")
+
+
+def test_reading_changes_nothing(project: Project) -> None:
+    made = project.approved()
+    before = project.call("auditor", "GET", "/v1/events?limit=200").json()
+    for path in ("", f"/{made['id']}", f"/{made['id']}/events"):
+        for method in ("GET", "HEAD"):
+            assert project.call("alice", method, f"/v1/approvals{path}").status_code == 200
+    assert project.call("auditor", "GET", "/v1/events?limit=200").json() == before

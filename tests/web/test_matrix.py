@@ -1,0 +1,139 @@
+"""Who may do what: every route × every sort of caller × own, foreign and unknown approvals, written out by hand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from signoff_server.web.routes import ROUTES
+from tests.support.project import CAST, Project
+
+EVERYONE = tuple(CAST)
+OK = 200
+FORBIDDEN = (403, "forbidden")
+HIDDEN = (404, "not_found")
+
+# What each of the cast is answered about a pending approval that `app` asked for; who is not named is forbidden.
+ABOUT_A_PENDING_ONE: dict[tuple[str, str], dict[str, Any]] = {
+    ("GET", "/v1/approvals/{id}"): {
+        **dict.fromkeys(("app", "executor", "robot", "alice", "bob", "admin"), OK),
+        **dict.fromkeys(("other-app", "agent"), HIDDEN),
+    },
+    ("GET", "/v1/approvals/{id}/events"): {
+        **dict.fromkeys(("app", "executor", "robot", "alice", "bob", "admin"), OK),
+        **dict.fromkeys(("other-app", "agent"), HIDDEN),
+    },
+    ("POST", "/v1/approvals/{id}/decision"): {
+        **dict.fromkeys(("alice", "bob"), OK),
+        "robot": (403, "kind_not_allowed"),
+    },
+    ("POST", "/v1/approvals/{id}/cancel"): {
+        **dict.fromkeys(("app", "admin"), OK),
+        **dict.fromkeys(("other-app", "agent"), HIDDEN),
+    },
+    ("POST", "/v1/approvals/{id}/redeem"): {
+        **dict.fromkeys(("app", "executor"), (409, "not_approved")),
+        **dict.fromkeys(("other-app", "agent"), HIDDEN),
+    },
+    ("POST", "/v1/approvals/{id}/renew"): {
+        **dict.fromkeys(("app", "executor"), (409, "stale_fence")),
+        **dict.fromkeys(("other-app", "agent"), HIDDEN),
+    },
+    ("POST", "/v1/approvals/{id}/outcome"): {
+        **dict.fromkeys(("app", "executor"), (409, "stale_fence")),
+        **dict.fromkeys(("other-app", "agent"), HIDDEN),
+    },
+    ("POST", "/v1/approvals/{id}/resolve"): {
+        **dict.fromkeys(("alice", "bob", "admin"), (409, "nothing_to_resolve")),
+        "robot": FORBIDDEN,
+    },
+}
+OF_THE_PROJECT: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/v1/approvals"): dict.fromkeys(("app", "other-app", "agent"), 201),
+    ("GET", "/v1/approvals"): dict.fromkeys(
+        ("app", "other-app", "agent", "executor", "robot", "alice", "bob", "admin"), OK
+    ),
+    ("GET", "/v1/events"): dict.fromkeys(("robot", "alice", "bob", "auditor", "admin"), OK),
+    ("POST", "/v1/principals"): {"admin": 201},
+    ("GET", "/v1/principals"): {"admin": OK},
+    ("POST", "/v1/keys"): {"admin": 201},
+    ("GET", "/v1/keys"): {"admin": OK},
+    ("DELETE", "/v1/keys/{id}"): {"admin": HIDDEN},
+}
+PUBLIC = {("GET", path) for path in ("/healthz", "/readyz", "/metrics", "/openapi.yaml")}
+PRIVATE = sorted({**ABOUT_A_PENDING_ONE, **OF_THE_PROJECT})
+
+
+def body(path: str, project: Project, approval: dict[str, Any], who: str) -> dict[str, Any] | None:
+    made: dict[str, dict[str, Any]] = {
+        "decision": {"decision": "approved"},
+        "cancel": {},
+        "redeem": {"binding": approval["binding"], "redeemer": "r"},
+        "renew": {"fence": 1},
+        "outcome": {"fence": 1, "outcome": "succeeded"},
+        "resolve": {"outcome": "release", "reason": "x"},
+        "approvals": {"name": "a"},
+        "principals": {"name": f"new-{who}", "kind": "human"},
+        "keys": {"principal": project.ids["app"], "scopes": ["approvals:create"]},
+    }
+    return made.get(path.rpartition("/")[2])
+
+
+def attempt(project: Project, method: str, path: str, who: str | None, approval: dict[str, Any]) -> Any:
+    sent = body(path, project, approval, who or "nobody") if method == "POST" else None
+    reply = project.call(who, method, path.replace("{id}", approval["id"]), json=sent)
+    return reply.status_code if reply.status_code < 400 else (reply.status_code, reply.json()["code"])
+
+
+def test_every_route_is_in_the_table() -> None:
+    assert {(route.method, route.path) for route in ROUTES} == {*PRIVATE, *PUBLIC}
+
+
+@pytest.mark.parametrize(("method", "path"), PRIVATE)
+def test_who_may(project: Project, method: str, path: str) -> None:
+    expected = ABOUT_A_PENDING_ONE.get((method, path)) or OF_THE_PROJECT[method, path]
+    for who in EVERYONE:
+        found = attempt(project, method, path, who, project.ask())
+        assert found == expected.get(who, FORBIDDEN), who
+
+
+@pytest.mark.parametrize(("method", "path"), PRIVATE)
+def test_nobody_without_a_key(projects: tuple[Project, Project], method: str, path: str) -> None:
+    project, _ = projects
+    approval, genuine = project.ask(), project.keys["alice"]
+    wrong: list[Callable[[], str]] = [
+        lambda: "",
+        lambda: "x",
+        lambda: genuine[:-1],
+        lambda: genuine[:-1] + ("0" if genuine[-1] != "0" else "1"),
+        lambda: genuine.upper(),
+        lambda: genuine + "\x00",
+        lambda: genuine.replace("sgo_test", "sgo_live"),
+    ]
+    for make in wrong:
+        project.keys["nobody"] = make()
+        assert attempt(project, method, path, "nobody", approval) == (401, "unauthenticated")
+    assert attempt(project, method, path, None, approval) == (401, "unauthenticated")
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(ABOUT_A_PENDING_ONE))
+def test_nobody_of_another_project(projects: tuple[Project, Project], method: str, path: str) -> None:
+    mine, other = projects
+    approval = mine.ask()
+    for who in EVERYONE:
+        expected = HIDDEN if who in ABOUT_A_PENDING_ONE[method, path] else FORBIDDEN
+        assert attempt(other, method, path, who, approval) == expected, who
+    assert mine.get(approval["id"]) == approval
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(PUBLIC))
+def test_what_is_public(project: Project, method: str, path: str) -> None:
+    assert project.call(None, method, path).status_code == 200
+
+
+def test_a_human_who_asks_does_not_decide_with_another_key(project: Project) -> None:
+    issue = {"principal": project.ids["alice"], "scopes": ["approvals:create"]}
+    project.keys["alice-asks"] = project.call("admin", "POST", "/v1/keys", json=issue).json()["key"]
+    made = project.ask("alice-asks")
+    reply = project.decide(made["id"], who="alice")
+    assert (reply.status_code, reply.json()["code"]) == (403, "self_decision")
