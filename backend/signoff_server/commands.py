@@ -37,6 +37,7 @@ _DEV_PORT: Final = 8484
 # What answers a SIGTERM has a second to do so; then the process ends.
 _GRACE_SECONDS: Final = 1
 _IDLE_SECONDS: Final = 15
+_BACKLOG: Final = 2_048
 _PING_SECONDS: Final = 30
 _MAX_MESSAGE: Final = 64 * 1024
 
@@ -212,12 +213,13 @@ def _listen(host: str, port: int, *, or_any: bool = False) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # Two may bind one port while neither listens; only listening takes it.
+        listener.listen(_BACKLOG)
     except OSError as error:
+        listener.close()
         if or_any:
-            listener.bind((host, 0))
-        else:
-            listener.close()
-            raise SettingsError(f"port {port} of {host} is taken: stop what runs there, or give --port") from error
+            return _listen(host, 0)
+        raise SettingsError(f"port {port} of {host} is taken: stop what runs there, or give --port") from error
     return listener
 
 
