@@ -35,7 +35,7 @@ class RunningServer:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            self.process.wait()
+            self._reap()
             raise AssertionError(f"the server did not start: {self.log()}")
         ready = json.loads(line)
         self.url: str = ready["url"]

@@ -319,7 +319,8 @@ def evolve(state: Approval | None, event: Recorded) -> Approval:
         case "approval.rejected":
             return _closed(state, "rejected", event)
         case "approval.expired":
-            return _closed(state, "expired", event)
+            # It was over when its time was, also where nobody came to record it then; `standing` says the same.
+            return replace(_closed(state, "expired", event), closed_at=state.expires_at)
         case "approval.cancelled":
             return _closed(state, "cancelled", event)
         case "approval.redeemed":
