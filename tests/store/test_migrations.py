@@ -1,6 +1,8 @@
 """The schema that the migrations make is the one that the tables say."""
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,15 @@ def test_a_schema_that_is_newer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatabaseRefused, match="newer signoff"):
         upgrade(engines)
     engines.close()
+
+
+def test_alembic_is_only_imported_where_there_is_work(tmp_path: Path) -> None:
+    code = (
+        "import sys; from signoff_server.store.dialects import open_engines;"
+        "from signoff_server.store.migrations import upgrade;"
+        f"engines = open_engines({str(tmp_path / 'a.db')!r}); upgrade(engines); print('alembic' in sys.modules)"
+    )
+    told = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout for _ in "12"
+    ]
+    assert told == ["True\n", "False\n"]
