@@ -75,7 +75,7 @@ def test_only_a_human_owns(kind: str | None) -> None:
 def test_what_each_scope_lets_see_and_run() -> None:
     mine, foreign = start(), replace(start(), requested_by=Actor("prn_other", "service", "api"))
     seeing = {"approvals:create": (True, False), "approvals:redeem": (True, True)}
-    seeing |= {scope: (True, True) for scope in ("approvals:decide", "admin")}
+    seeing |= dict.fromkeys(("approvals:decide", "admin"), (True, True))
     running = {"approvals:create": (True, False), "approvals:redeem": (True, True)}
     assert APP.id is not None
     for scope in SCOPES:

@@ -1,0 +1,22 @@
+"""What goes to stdout: lines for people, or JSON and nothing else."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+
+def say(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
+
+
+def note(line: str) -> None:
+    """For people, also where stdout is for a program."""
+    click.echo(line, err=True)
+
+
+def document(value: Any) -> None:
+    """One JSON document on one line: ASCII, without a control character, so that it is safe on a terminal too."""
+    click.echo(json.dumps(value).replace("\x7f", "\\u007f"))

@@ -1,0 +1,105 @@
+"""From an error reply to one line that says what stands and what to do."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from signoff.cli import times
+from signoff.cli.failures import Conflict, Failure, Unreachable
+from signoff.cli.replies import Record, moment
+from signoff.cli.visible import visible
+
+_ADVICE: Final[Mapping[str, str]] = {
+    "unauthenticated": "Set SIGNOFF_URL and SIGNOFF_REVIEWER_KEY to a key that stands.",
+    "forbidden": "An admin can issue a key that may: signoff keys issue.",
+    "view_stale": "Look again: signoff show ID.",
+    "rate_limited": "Try again later.",
+    "pending_cap": "Try again later.",
+}
+_MOST_PLACES: Final = 5
+
+
+def failure_of(status: int, problem: Record | None, about: str) -> Failure:
+    """`problem` is the problem document, None where the answer was none; `about` is the id that was asked for."""
+    if status in (502, 503, 504):
+        said = _said(problem, "detail") or f"HTTP {status}"
+        return Unreachable(f"The server cannot answer just now ({said}): try again.")
+    if problem is None:
+        return Failure(f"The answer is not one of a signoff server: HTTP {status}. Check the URL.")
+    if status == 404:
+        return Failure(_unknown(about))
+    if status == 409:
+        return Conflict(_standing(problem, about))
+    return Failure(_refused(problem))
+
+
+def _refused(problem: Record) -> str:
+    code, detail = _said(problem, "code"), _said(problem, "detail")
+    parts = [
+        f"{detail or 'The server refused.'} ({code or problem.get('status')})",
+        _places(problem),
+        _ADVICE.get(code),
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _unknown(about: str) -> str:
+    if not about:
+        return "The server knows no such path: check the URL."
+    kind = about.partition("_")[0]
+    advice = {
+        "apr": "signoff approvals --status all",
+        "key": "signoff keys",
+        "prn": "signoff principals",
+    }.get(kind)
+    shown = visible(about)
+    if advice is None:
+        return f"There is no {shown} in this project: signoff approvals lists what waits for a decision."
+    return f"There is no {shown} in this project: {advice} lists those there are."
+
+
+def _standing(problem: Record, about: str) -> str:
+    """Who won, and when; else what the server said."""
+    code, detail = _said(problem, "code"), _said(problem, "detail")
+    current = problem.get("current")
+    if not isinstance(current, dict):
+        return _refused(problem)
+    subject = visible(about) or _said(current, "id") or "It"
+    if code in ("already_decided", "not_pending", "expired"):
+        return f"{subject} {closing(current)}"
+    return f"{subject}: {detail} ({code}) It is {_said(current, 'status')}{_redeemed(current)}."
+
+
+def closing(current: Mapping[str, Any]) -> str:
+    """How an approval ended: `was approved by alice (human, via cli) at 2026-11-23 08:15:00 UTC, 3m ago.`"""
+    status = _said(current, "status") or "decided"
+    verb = status if status == "expired" else f"was {status}"
+    by, at = current.get("decided_by"), str(current.get("decided_at"))
+    when = f" at {times.shown(at)}, {times.age(at)} ago" if moment(at) else ""
+    return f"{verb}{_winner(by, _said(current, 'via')) if status != 'expired' else ''}{when}."
+
+
+def _winner(by: Any, via: str) -> str:
+    if not isinstance(by, dict):
+        return ""
+    name = _said(by, "name") or _said(by, "id") or "the system"
+    about = ", ".join(part for part in (_said(by, "kind"), f"via {via}" if via else "") if part)
+    return f" by {name} ({about})" if about else f" by {name}"
+
+
+def _redeemed(current: Record) -> str:
+    held = current.get("redemption")
+    if not isinstance(held, dict):
+        return " and was not redeemed"
+    return f", redeemed with the outcome {_said(held, 'outcome') or 'not yet reported'}"
+
+
+def _places(problem: Record) -> str:
+    errors = problem.get("errors")
+    named = [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
+    shown = [f"{_said(each, 'pointer') or '(whole)'}: {_said(each, 'message')}" for each in named[:_MOST_PLACES]]
+    return f"[{'; '.join(shown)}]" if shown else ""
+
+
+def _said(document: Mapping[str, Any] | None, member: str) -> str:
+    value = (document or {}).get(member)
+    return visible(value) if isinstance(value, str) else ""
