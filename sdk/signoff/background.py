@@ -49,4 +49,6 @@ class Background:
                 task.cancel()
             self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            # A transport that was aborted last closes its socket in the turn after.
+            self._loop.run_until_complete(asyncio.sleep(0))
             self._loop.close()

@@ -181,6 +181,8 @@ class Waits:
         finally:
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
+            # Again, and to its end: the cancelling may have cut the closing short.
+            await socket.close()
         await self._after_close(code)
 
     async def _feed(self, socket: WatchSocket) -> None:

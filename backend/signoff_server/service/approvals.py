@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from sqlalchemy import Connection
+
 from signoff.protocol import canonical
 from signoff_server.core import approvals as core
 from signoff_server.core.approvals import Approval, Requirement
@@ -13,7 +15,7 @@ from signoff_server.core.events import SYSTEM, Payload
 from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
 from signoff_server.service.execute import Execute, Unit
-from signoff_server.store import agenda, approvals, codec, principals
+from signoff_server.store import agenda, approvals, codec, ledger, principals
 from signoff_server.store.approvals import ApprovalView, Filter
 from signoff_server.store.database import Database
 from signoff_server.store.principals import PrincipalView
@@ -201,10 +203,22 @@ class Approvals:
             raise Refusal("not_found", "There is no such approval.")
         return view
 
-    async def many(self, caller: Caller, ids: list[str]) -> dict[str, ApprovalView]:
-        """Those of `ids` that exist for the caller."""
-        views = await self._database.read(approvals.views, caller.project, ids)
-        return {approval: view for approval, view in views.items() if caller.sees(view.state)}
+    async def decided(self, caller: Caller, ids: list[str]) -> dict[str, ApprovalView | None]:
+        """What came of `ids`: the approval for one that is no longer pending, None for one that does not exist for
+        the caller. Those that are pending are left out, and cost no reading of what was asked.
+        """
+
+        def look(connection: Connection) -> dict[str, ApprovalView | None]:
+            streams = ledger.load(connection, caller.project, ids)
+            states = {id_: stream.state for id_, stream in streams.items()}
+            seen = {id_: state for id_, state in states.items() if isinstance(state, Approval) and caller.sees(state)}
+            closed = [id_ for id_, state in seen.items() if state.status != "pending"]
+            return {
+                **{id_: None for id_ in ids if id_ not in seen},
+                **approvals.views(connection, caller.project, closed),
+            }
+
+        return await self._database.read(look)
 
     async def search(self, caller: Caller, wanted: Filter, limit: int) -> tuple[list[ApprovalView], int | None]:
         return await self._database.read(approvals.search, caller.project, wanted, limit)

@@ -6,6 +6,7 @@ at; they gather and are read a few hundred at a time, so a socket costs reads fo
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 from pydantic import BaseModel, ValidationError
@@ -20,6 +21,7 @@ from signoff_server.web.server import Server
 MAX_WATCHES: Final = 20_000
 _READ_AT_ONCE: Final = 200
 _PATIENCE: Final = 10.0
+_GOODBYE: Final = 0.5
 
 _REVOKED: Final = 4401
 _TOO_MANY: Final = 4429
@@ -57,7 +59,7 @@ class WatchSocket:
             for task in done:
                 task.result()
         except _Closed as closed:
-            await self._websocket.close(closed.code, closed.reason)
+            await self._say_goodbye(closed)
         except WebSocketDisconnect:
             pass
         finally:
@@ -66,6 +68,12 @@ class WatchSocket:
             hub.forget(self._caller.key, self._woken)
             for approval in self._watched:
                 hub.forget(approval, self._woken)
+
+    async def _say_goodbye(self, closed: _Closed) -> None:
+        """Tell why, to a client that still reads; one that does not, or has gone, is left without a word."""
+        with suppress(TimeoutError, WebSocketDisconnect):
+            async with asyncio.timeout(_GOODBYE):
+                await self._websocket.close(closed.code, closed.reason)
 
     def _woken(self, subject: str) -> None:
         self._look_at[subject] = None
@@ -132,15 +140,13 @@ class WatchSocket:
     async def _tell(self, ids: list[str]) -> None:
         if not ids:
             return
-        views = await self._server.approvals.many(self._caller, ids)
+        news = await self._server.approvals.decided(self._caller, ids)
         now = self._server.world.now()
-        for approval in ids:
-            view = views.get(approval)
+        for approval, view in news.items():
+            self._forget([approval])
             if view is None:
-                self._forget([approval])
                 await self._send(models.WatchError(id=approval, code="not_found"))
-            elif view.state.status != "pending":
-                self._forget([approval])
+            else:
                 self._server.world.failpoint("watch.before_send")
                 await self._send(models.Resolved(approval=render.resolved(view, self._server.url, now)))
 

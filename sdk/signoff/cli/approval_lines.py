@@ -10,7 +10,6 @@ from signoff.cli.visible import visible
 
 HEADERS: Final = ["AGE", "NAME", "ASKED BY", "LEFT", "ID"]
 _WIDE: Final = 120
-_AGE: Final = 4
 _LONGEST_NAME: Final = 32
 _LONGEST_PERSON: Final = 32
 _SHORTER_PERSON: Final = 16
@@ -42,7 +41,7 @@ def in_one_line(approval: Record, room: int) -> str:
 
 def inbox(approvals: Sequence[Record], columns: int) -> Iterator[str]:
     """The rows of the inbox, in `columns`; on a narrow screen the context stands on a line of its own."""
-    rows = [HEADERS, *(_cells(each, columns) for each in approvals)]
+    rows = [HEADERS, *_cells(approvals, columns)]
     widths = [max(width(row[at]) for row in rows) for at in range(len(HEADERS))]
     room = columns - sum(widths) - len(GAP) * len(HEADERS)
     if room < _LEAST_CONTEXT:
@@ -56,17 +55,20 @@ def inbox(approvals: Sequence[Record], columns: int) -> Iterator[str]:
         yield joined([*row[:2], context, *row[2:]], widths)
 
 
-def _cells(approval: Record, columns: int) -> list[str]:
-    requester = approval["requested_by"]
-    who = fold(
-        requester["name"] or requester["id"] or "the system", _LONGEST_PERSON if columns >= _WIDE else _SHORTER_PERSON
-    )
-    left, approval_id = time_left(approval), visible(approval["id"])
-    rest = columns - len(GAP) * 4 - _AGE - width(who) - max(4, width(left)) - width(approval_id)
-    return [
-        times.age(approval["created_at"]),
-        fold(approval["name"], _LONGEST_NAME if columns >= _WIDE else max(_LEAST_NAME, rest)),
-        who,
-        left,
-        approval_id,
+def _cells(approvals: Sequence[Record], columns: int) -> Iterator[list[str]]:
+    """Names get what the other columns leave them."""
+    most = _LONGEST_PERSON if columns >= _WIDE else _SHORTER_PERSON
+    others = [
+        [times.age(each["created_at"]), _requester(each, most), time_left(each), visible(each["id"])]
+        for each in approvals
     ]
+    headed = zip(*others, ["AGE", "ASKED BY", "LEFT", "ID"], strict=True)
+    taken = sum(max(map(width, column)) for column in headed) + len(GAP) * 4
+    room = _LONGEST_NAME if columns >= _WIDE else max(_LEAST_NAME, columns - taken)
+    for each, (age, *rest) in zip(approvals, others, strict=True):
+        yield [age, fold(each["name"], room), *rest]
+
+
+def _requester(approval: Record, room: int) -> str:
+    requester = approval["requested_by"]
+    return fold(requester["name"] or requester["id"] or "the system", room)

@@ -90,11 +90,7 @@ class Server:
     def _exchange(self, request: urllib.request.Request, about: str) -> tuple[int, str, bytes]:
         try:
             with self._opener.open(request, timeout=CONNECT) as reply:
-                # A cut body is noticed only by reading on to its end.
-                body = reply.read(_MAX_REPLY)
-                if reply.read(1):
-                    raise untrusted("it is far too long")
-                return reply.status, reply.headers.get_content_type(), body
+                return reply.status, reply.headers.get_content_type(), _body(reply)
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error, request.get_method(), about) from None
 
@@ -119,6 +115,16 @@ def ledger_pages(server: Server, after: int, filters: Params = NONE) -> Iterator
         if len(page["data"]) < PAGE or page["next_after"] <= after:
             return
         after = page["next_after"]
+
+
+def _body(reply: http.client.HTTPResponse) -> bytes:
+    body = reply.read(_MAX_REPLY)
+    if len(body) == _MAX_REPLY:
+        raise untrusted("it is far too long")
+    if reply.length:
+        # Reading up to a limit takes a cut body for a whole one.
+        raise http.client.IncompleteRead(body, reply.length)
+    return body
 
 
 def _query(params: Mapping[str, str | int]) -> str:

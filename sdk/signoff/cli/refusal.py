@@ -66,7 +66,8 @@ def _standing(problem: Record, about: str) -> str:
     subject = visible(about) or _said(current, "id") or "It"
     if code in ("already_decided", "not_pending", "expired"):
         return f"{subject} {closing(current)}"
-    return f"{subject}: {detail} ({code}) It is {_said(current, 'status')}{_redeemed(current)}."
+    stands = f"{subject}: {detail} ({code}) It is {_said(current, 'status')}{_redeemed(current)}."
+    return f"{stands} {_ADVICE[code]}" if code in _ADVICE else stands
 
 
 def closing(current: Mapping[str, Any]) -> str:
