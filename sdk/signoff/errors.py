@@ -30,11 +30,10 @@ nor secrets; the docstring of a class is its default message and says what to do
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
-from signoff.protocol.models import Decision, Principal
-
-NOBODY: Final = Principal(id=None, name=None, kind="system")
+if TYPE_CHECKING:
+    from signoff.protocol.models import Decision, Principal
 
 
 class SignoffError(Exception):
@@ -83,13 +82,13 @@ class ApprovalRejected(ApprovalNotGranted):
         message: str | None = None,
         *,
         reason: str | None = None,
-        decided_by: Principal = NOBODY,
-        decisions: Sequence[Decision] = (),
+        decided_by: "Principal | None" = None,
+        decisions: "Sequence[Decision]" = (),
         **about: Any,
     ) -> None:
         super().__init__(message, **about)
         self.reason = reason
-        self.decided_by = decided_by
+        self.decided_by = decided_by or nobody()
         self.decisions = tuple(decisions)
 
 
@@ -113,12 +112,12 @@ class ApprovalCancelled(ApprovalNotGranted):
         message: str | None = None,
         *,
         reason: str | None = None,
-        cancelled_by: Principal = NOBODY,
+        cancelled_by: "Principal | None" = None,
         **about: Any,
     ) -> None:
         super().__init__(message, **about)
         self.reason = reason
-        self.cancelled_by = cancelled_by
+        self.cancelled_by = cancelled_by or nobody()
 
 
 class ApprovalTimeout(ApprovalError, TimeoutError):
@@ -236,6 +235,14 @@ class ConfigurationError(SignoffError):
 
 class FloatWarning(UserWarning):
     """A float stands in what a person approves; money and other exact amounts belong in text or Decimal."""
+
+
+def nobody() -> "Principal":
+    """The system itself, for what no principal did."""
+    # The models are most of what an import costs; the command line reads its configuration without them.
+    from signoff.protocol.models import Principal
+
+    return Principal(id=None, name=None, kind="system")
 
 
 def printable(text: str) -> str:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from signoff.errors import (
-    NOBODY,
     ApprovalCancelled,
     ApprovalConflict,
     ApprovalError,
@@ -22,6 +21,7 @@ from signoff.errors import (
     BindingMismatch,
     PolicyDenied,
     ServerError,
+    nobody,
 )
 from signoff.protocol import canonical
 from signoff.protocol.models import Approval, CreateApproval, Redeemed, ResolvedApproval
@@ -210,7 +210,7 @@ def refusal_of(approval: Approval) -> ApprovalError | None:
     about: dict[str, Any] = {"approval_id": approval.id, "name": approval.name, "url": approval.url}
     if approval.status == "approved":
         return ApprovalExpired(**about) if approval.lapsed else None
-    who = approval.decided_by or NOBODY
+    who = approval.decided_by or nobody()
     if approval.status == "rejected":
         about |= {"reason": approval.reason, "decided_by": who, "decisions": approval.decisions}
         if any(each.via == "policy" and each.decision == "rejected" for each in approval.decisions):

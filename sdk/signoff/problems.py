@@ -170,4 +170,4 @@ def _principal(current: Mapping[str, Any] | None) -> Principal:
     try:
         return Principal.model_validate((current or {}).get("decided_by"))
     except ValidationError:
-        return errors.NOBODY
+        return errors.nobody()

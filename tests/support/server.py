@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,14 +20,22 @@ class RunningServer:
         self.folder = folder
         self._env = dict(env or {})
         self._code = code
-        self.start()
+        # Bound and never listening: the server may take this port, and nobody else does while the server is dead.
+        self._reserved = socket.socket()
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.bind(("127.0.0.1", 0))
+        try:
+            self.start()
+        except BaseException:
+            self._reserved.close()
+            raise
 
     def start(self, env: Mapping[str, str] | None = None) -> None:
         """Start it (again); returns when it is ready to serve."""
         folder = self.folder
         with (folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", self._code, "--json"],
+                [sys.executable, "-c", self._code, "--json", "--port", str(self._reserved.getsockname()[1])],
                 cwd=folder,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -83,3 +92,4 @@ class RunningServer:
         if self.process.poll() is None:
             self.process.kill()
         self._reap()
+        self._reserved.close()

@@ -425,5 +425,7 @@ def test_the_ledger_is_read_on_from_a_place(project: Project) -> None:
     assert end == {"data": [], "next_after": len(whole)}
     decided = project.call("auditor", "GET", "/v1/events?type=approval.approve?").json()["data"]
     assert [event["subject"] for event in decided] == [made["id"]]
+    filtered = project.call("auditor", "GET", "/v1/events?type=approval.rejected").json()
+    assert filtered == {"data": [], "next_after": len(whole)}
     mine = project.call("auditor", "GET", f"/v1/events?subject={made['id']}").json()["data"]
     assert [event["type"] for event in mine] == ["approval.requested", "approval.approved"]

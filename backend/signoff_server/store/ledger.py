@@ -21,6 +21,7 @@ _HEAD = (
     .where(PROJECTS.c.id == bindparam("project"))
     .with_for_update()
 )
+_END = select(PROJECTS.c.head_seq).where(PROJECTS.c.id == bindparam("project"))
 _HEADS = select(PROJECTS.c.id, PROJECTS.c.head_seq)
 _MOVE_HEAD = update(PROJECTS).where(PROJECTS.c.id == bindparam("project"))
 _STREAMS = select(SNAPSHOTS.c.subject, SNAPSHOTS.c.version, SNAPSHOTS.c.state).where(
@@ -211,15 +212,19 @@ def whole(connection: Connection, project: str, after: int) -> list[tuple[bytes,
 
 def page(
     connection: Connection, project: str, *, after: int, glob: str | None, subject: str | None, limit: int
-) -> list[tuple[Recorded, dict[str, Any] | None]]:
-    """The next events, oldest first."""
+) -> tuple[list[tuple[Recorded, dict[str, Any] | None]], int]:
+    """The next events, oldest first, and the `seq` to read on from: of the last of them, or of the ledger's end."""
     statement = select(EVENTS.c.envelope, EVENTS.c.payload).where(EVENTS.c.project == project, EVENTS.c.seq > after)
     if glob is not None:
         statement = statement.where(EVENTS.c.type.like(like(glob), escape=LIKE_ESCAPE))
     if subject is not None:
         statement = statement.where(EVENTS.c.subject == subject)
     rows = connection.execute(statement.order_by(EVENTS.c.seq).limit(limit))
-    return [(codec.decode(row.envelope), codec.unseal(row.payload)) for row in rows]
+    found = [(codec.decode(row.envelope), codec.unseal(row.payload)) for row in rows]
+    if len(found) == limit:
+        return found, found[-1][0].seq
+    # All that is there was looked at, in one view of the database: a filter need not look at it again.
+    return found, max(after, connection.execute(_END, {"project": project}).scalar_one())
 
 
 def like(glob: str) -> str:

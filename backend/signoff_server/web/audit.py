@@ -12,8 +12,8 @@ from signoff_server.web.call import Call, answer
 async def events(call: Call) -> Response:
     query: models.ListEvents = call.query
 
-    def page(connection: Connection) -> list[models.Event]:
-        found = ledger.page(
+    def page(connection: Connection) -> models.EventPage:
+        found, end = ledger.page(
             connection,
             call.caller.project,
             after=query.after,
@@ -21,7 +21,6 @@ async def events(call: Call) -> Response:
             subject=query.subject,
             limit=query.limit,
         )
-        return [render.event(recorded, data) for recorded, data in found]
+        return models.EventPage(data=[render.event(recorded, data) for recorded, data in found], next_after=end)
 
-    data = await call.server.database.read(page)
-    return answer(models.EventPage(data=data, next_after=data[-1].seq if data else query.after))
+    return answer(await call.server.database.read(page))

@@ -1,7 +1,7 @@
 """Core values as the wire shows them."""
 
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from signoff.protocol import models
 from signoff_server.core import keys
@@ -36,9 +36,7 @@ def event(recorded: Recorded, data: dict[str, Any] | None) -> models.Event:
         subject=recorded.subject,
         version=recorded.version,
         at=moment(recorded.at),
-        actor=models.Actor.model_validate(
-            {"id": recorded.actor.id, "kind": recorded.actor.kind, "via": recorded.actor.via}
-        ),
+        actor=models.Actor(id=recorded.actor.id, kind=recorded.actor.kind, via=recorded.actor.via),
         facts=dict(recorded.facts),
         data=data,
     )
@@ -97,13 +95,12 @@ def _resolved(view: ApprovalView, url: str, now: int) -> dict[str, Any]:
 
 
 def _person(actor: Actor, names: dict[str, str]) -> models.Principal:
-    return models.Principal(id=actor.id, name=names.get(actor.id or ""), kind=cast(models.Kind, actor.kind))
+    return models.Principal(id=actor.id, name=names.get(actor.id or ""), kind=actor.kind)
 
 
 def _source(state: Approval) -> models.Source:
     source = state.source
-    kind = cast(Literal["sdk", "workflow", "mcp"], source.kind)
-    return models.Source(kind=kind, execution_id=source.execution_id, node_id=source.node_id, tool=source.tool)
+    return models.Source(kind=source.kind, execution_id=source.execution_id, node_id=source.node_id, tool=source.tool)
 
 
 def _requirement(state: Approval, names: dict[str, str]) -> models.Requirement:
@@ -111,9 +108,9 @@ def _requirement(state: Approval, names: dict[str, str]) -> models.Requirement:
     return models.Requirement(
         rule=need.rule,
         approvals=need.approvals,
-        kinds=[cast(models.Kind, kind) for kind in need.kinds],
+        kinds=list(need.kinds),
         reviewers=[f"user:{names.get(reviewer, reviewer)}" for reviewer in need.reviewers],
-        on_expiry="expire",
+        on_expiry=need.on_expiry,
     )
 
 
@@ -123,7 +120,7 @@ def _decision(vote: Vote, view: ApprovalView) -> models.Decision:
         decided_by=_person(vote.by, view.names),
         reason=_said(view, vote.seq, "reason"),
         decided_at=moment(vote.at),
-        via=cast(models.Via, vote.by.via),
+        via=vote.by.via,
     )
 
 

@@ -18,6 +18,7 @@ import click
 
 from signoff._version import __version__
 from signoff.cli.failures import Failure, Unreachable, untrusted
+from signoff.cli.layout import fold
 from signoff.cli.refusal import failure_of
 from signoff.cli.replies import EVENT_PAGE, Record, Shape, checked, page_of
 from signoff.config import Config
@@ -31,6 +32,7 @@ READ: Final = 5.0
 CHANGE: Final = 15.0
 PAGE: Final = 200
 _MAX_REPLY: Final = 64 * 1024 * 1024
+_LONGEST_WHY: Final = 120
 
 
 class Server:
@@ -100,7 +102,7 @@ class Server:
             return Failure(
                 f"The certificate of {self._url} is not trusted: name the authority's file in SSL_CERT_FILE."
             )
-        why = "no answer in time" if isinstance(reason, TimeoutError) else type(reason).__name__
+        why = "no answer in time" if isinstance(reason, TimeoutError) else _why(reason)
         if method == "GET" or isinstance(reason, ConnectionRefusedError):
             return Unreachable(f"{self._url} cannot be reached ({why}): check the URL, and that the server runs.")
         look = f"signoff show {about}" if about.startswith("apr_") else "signoff events"
@@ -115,6 +117,11 @@ def ledger_pages(server: Server, after: int, filters: Params = NONE) -> Iterator
         if len(page["data"]) < PAGE or page["next_after"] <= after:
             return
         after = page["next_after"]
+
+
+def _why(reason: object) -> str:
+    said = getattr(reason, "strerror", None) or str(reason)
+    return fold(said, _LONGEST_WHY) if said else type(reason).__name__
 
 
 def _body(reply: http.client.HTTPResponse) -> bytes:

@@ -6,10 +6,9 @@ from typing import Any, Final
 import click
 
 from signoff.cli import times
-from signoff.cli.connection import Server, ledger_pages
+from signoff.cli.connection import Params, Server, ledger_pages
 from signoff.cli.failures import Failure
 from signoff.cli.following import changes
-from signoff.cli.globs import matcher
 from signoff.cli.layout import GAP, UNDER, pairs, screen_width, width
 from signoff.cli.options import an_id, connect, shared
 from signoff.cli.output import document
@@ -30,29 +29,27 @@ _LEAST_TELLING: Final = 40
 def events(subject: str | None, glob: str | None, after: int, follow: bool, url: str | None, as_json: bool) -> None:
     """Print what happened, oldest first: to everything, or to the one thing with that ID."""
     server = connect(url)
+    filters = {"type": glob, "subject": subject}
     told: list[Record] = []
-    last = after
-    for page in ledger_pages(server, after, {"type": glob, "subject": subject}):
-        last = page["next_after"]
+    found, last = False, after
+    for page in ledger_pages(server, after, filters):
+        found, last = found or bool(page["data"]), page["next_after"]
         if as_json and not follow:
             told += page["data"]
         else:
             _print(page["data"], as_json)
-    if subject is not None and glob is None and last == 0:
+    if subject is not None and glob is None and after == 0 and not found:
         raise Failure(f"There is no {subject} in this project: signoff approvals --status all lists the approvals.")
     if follow:
-        _follow(server, last, subject, glob, as_json)
+        _follow(server, last, filters, as_json)
     elif as_json:
         document({"data": told, "next_after": last})
 
 
-def _follow(server: Server, after: int, subject: str | None, glob: str | None, as_json: bool) -> None:
-    """The type is matched here: so the place in the ledger moves on over what does not fit."""
-    wanted = matcher(glob or "*")
+def _follow(server: Server, after: int, filters: Params, as_json: bool) -> None:
     try:
-        for event in changes(server, after):
-            if wanted(event["type"]) and subject in (None, event["subject"]):
-                _print([event], as_json)
+        for event in changes(server, after, filters):
+            _print([event], as_json)
     except KeyboardInterrupt:
         return
 

@@ -8,13 +8,13 @@ import click
 
 from signoff.cli import times
 from signoff.cli.approval_lines import in_one_line, inbox, person
-from signoff.cli.connection import Server, ledger_pages
+from signoff.cli.connection import Server
 from signoff.cli.following import changes
 from signoff.cli.globs import matcher
 from signoff.cli.layout import screen_width
 from signoff.cli.options import connect, shared
 from signoff.cli.output import document, note, say
-from signoff.cli.replies import APPROVAL, EVENT, Record, page_of, record, several
+from signoff.cli.replies import APPROVAL, EVENT_PAGE, Record
 from signoff.cli.visible import visible
 
 STATUSES: Final = ("pending", "approved", "rejected", "expired", "cancelled", "all")
@@ -87,16 +87,9 @@ def _read(server: Server, approval: str) -> Record:
 
 
 def _end_of_ledger(server: Server) -> int:
-    """The number of the last event: read on from the newest approval's, since the ledger tells no end by itself."""
-    newest = server.get(_APPROVALS, page_of(APPROVAL), {"limit": 1})["data"]
-    after = 0
-    if newest:
-        path = f"{_APPROVALS}/{newest[0]['id']}/events"
-        told = server.get(path, {"data": several(record(EVENT))})["data"]
-        after = max((event["seq"] for event in told), default=0)
-    for page in ledger_pages(server, after):
-        after = page["next_after"]
-    return after
+    """The number of the last event: where reading on leads that finds nothing."""
+    page = server.get("/v1/events", EVENT_PAGE, {"subject": "nothing", "limit": 1})
+    return int(page["next_after"])
 
 
 def _line(change: str, approval: Record) -> str:

@@ -29,8 +29,9 @@ def rfc3339(moment: datetime) -> str:
 Timestamp = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
 Status = Literal["pending", "approved", "rejected", "expired", "cancelled"]
 Verdict = Literal["approved", "rejected"]
-Kind = Literal["human", "service", "agent", "system"]
-Via = Literal["api", "dashboard", "cli", "mcp", "policy", "system"]
+# Open lists: a client outlives a kind, a way or a source that was added after it.
+Kind = Annotated[str, Field(examples=["human", "service", "agent", "system"])]
+Via = Annotated[str, Field(examples=["api", "dashboard", "cli", "mcp", "policy", "system"])]
 Outcome = Literal["succeeded", "failed", "unknown"]
 Role = Literal["admin", "member"]
 Scope = Literal[
@@ -72,7 +73,7 @@ class Principal(Reply):
 class Source(Reply):
     """Where an approval was asked: `sdk`, `workflow` (with the execution, node and tool) or `mcp`."""
 
-    kind: Literal["sdk", "workflow", "mcp"]
+    kind: str = Field(examples=["sdk", "workflow", "mcp"])
     execution_id: str | None = None
     node_id: str | None = None
     tool: str | None = None
@@ -85,7 +86,7 @@ class Requirement(Reply):
     approvals: int
     kinds: list[Kind]
     reviewers: list[str] = Field(description="`user:NAME` of those who may decide; empty: everyone of the kinds")
-    on_expiry: Literal["expire"]
+    on_expiry: str = Field(examples=["expire"])
 
 
 class Decision(Reply):
@@ -315,9 +316,9 @@ class ListEvents(BaseModel):
 class PrincipalRecord(Reply):
     id: str
     name: str
-    kind: Literal["human", "service", "agent"]
+    kind: Kind
     owner: str | None = Field(description="id of the human who answers for it, and who cannot decide its requests")
-    role: Role
+    role: str
     created_at: Timestamp
 
 
@@ -336,7 +337,7 @@ class CreatePrincipal(Request):
 class KeyRecord(Reply):
     id: str
     principal: Principal
-    scopes: list[Scope]
+    scopes: list[str]
     hint: str = Field(description="how the key begins; the rest was shown once")
     created_at: Timestamp
     expires_at: Timestamp | None
