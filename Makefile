@@ -31,6 +31,7 @@ check: $(STAMP)  ## lint, types, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/sdk/typed_api.py
 	$(BIN)/pytest -q tests/architecture
 
 format: $(STAMP)

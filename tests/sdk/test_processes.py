@@ -204,6 +204,8 @@ def test_nothing_is_left_open(server: _Recorder) -> None:
         "from signoff import require_approval, require_approval_async\n"
         "def ask(f): return f('payments.wire', {'amount': '50000.00'}, idempotency_key='k')\n"
         "async def main():\n"
+        # Development mode also tells of slow callbacks, which a busy machine has.
+        "    asyncio.get_running_loop().slow_callback_duration = 60\n"
         "    async with ask(require_approval_async): pass\n"
         "with ask(require_approval): pass\n"
         "asyncio.run(main())\n"
