@@ -1,0 +1,342 @@
+"""Random SIGKILLs of server and callers: `python -m tests.crash.run --kills N [--seed S] [--keep DIR]`.
+
+Prints one line of JSON. Whatever was lost, doubled or otherwise wrong is told with the seed, the files of the run are
+kept, and the exit code is 1. The seed decides who is killed, when, how, and what people answer; the machine decides
+the rest.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from tests.crash.caller import CALLERS, LEASE_SECONDS, STAGES
+from tests.crash.journal import Journal, Journals
+from tests.crash.people import Decider, Ledger, Person, Resolver
+from tests.crash.verify import Verdict, verify
+from tests.support.server import RunningServer
+
+ROOT: Final = Path(__file__).parents[2]
+BACKLOG: Final = 16
+_PATIENCE: Final = 90.0
+_DEATH: Final = 2.0
+_SNAPSHOT_EVERY: Final = 4
+# The leases of production would outlive the run; nothing else of the server is changed.
+SHORT_LEASES: Final = (
+    "from signoff_server.core import approvals\n"
+    f"approvals.LEASE = {LEASE_SECONDS * 1000}\n"
+    "from signoff_server.commands import dev\n"
+    "dev()\n"
+)
+# Where a server may be told to die, and after how many passes at the most.
+POINTS: Final = {
+    "write.before_begin": 12,
+    "write.after_append": 12,
+    "write.before_commit": 12,
+    "write.after_commit": 12,
+    "reply.before_send": 12,
+    "watch.before_send": 6,
+    "lease.after_renew": 2,
+    "agenda.after_claim": 2,
+}
+
+
+class Failed(Exception):
+    """The run cannot go on; the text says why."""
+
+
+class CallerProcess:
+    """One payments program, started again after each death."""
+
+    def __init__(self, name: str, journals: Journals, env: dict[str, str]) -> None:
+        self.name = name
+        self._journals = journals
+        self._env = {**os.environ, **env}
+        self._orders: list[str] = []
+        self._lock = threading.Lock()
+        self.pids: set[int] = set()
+        self.start()
+
+    def start(self) -> None:
+        with self._lock, (self._journals.folder / f"caller-{self.name}.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.crash.caller", self.name, str(self._journals.folder)],
+                cwd=ROOT,
+                env=self._env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+            self._say(self._orders)
+
+    def order(self, text: str, *, lasting: bool = False) -> None:
+        """Tell the program; what lasts is told to its successors too, the newest of each kind."""
+        with self._lock:
+            if lasting:
+                self._orders = [each for each in self._orders if each.split()[0] != text.split()[0]] + [text]
+            self._say([text])
+
+    def await_ready(self) -> None:
+        assert self.process.stdout is not None
+        if not self.process.stdout.readline():
+            raise Failed(f"the caller {self.name} did not start: see its log")
+
+    def reap(self, seconds: float) -> int:
+        code = self.process.wait(seconds)
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):
+                pipe.close()
+        return code
+
+    def __enter__(self) -> "CallerProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.reap(_PATIENCE)
+
+    def _say(self, orders: list[str]) -> None:
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError, ValueError):
+            for order in orders:
+                self.process.stdin.write(f"{order}\n")
+            self.process.stdin.flush()
+
+
+class Run:
+    """One run, from an empty folder to its verdict."""
+
+    def __init__(self, folder: Path, kills: int, seed: int) -> None:
+        self.folder = folder
+        self.kills = {"server": 0, "caller": 0}
+        self._wanted = kills
+        self._seed = seed
+        self._chance = random.Random(seed)
+        self._journals = Journals(folder)
+        self._killed = Journal(self._journals.kills)
+        self._over = threading.Event()
+        self._broken: list[BaseException] = []
+        self._jobs = 0
+        self._feeding = True
+        self._armed: str | None = None
+        self._copies = 0
+
+    def __call__(self) -> Verdict:
+        with ExitStack() as stack:
+            self.server = stack.enter_context(RunningServer(self.folder, code=SHORT_LEASES))
+            self._deciders = self._hire()
+            env = {"SIGNOFF_URL": self.server.url, "SIGNOFF_API_KEY": self.server.app_key}
+            self._callers = [stack.enter_context(CallerProcess(name, self._journals, env)) for name in CALLERS]
+            stack.callback(self._over.set)
+            people = self._people(stack)
+            while sum(self.kills.values()) < self._wanted:
+                self._kill_somebody()
+            unfinished = self._let_them_finish()
+            self._over.set()
+            for person in people:
+                person.join(_PATIENCE)
+            self._check_people()
+            verdict = verify(self.server, self._journals)
+            verdict.wrong += unfinished
+            return verdict
+
+    # ------------------------------------------------------------ who takes part
+
+    def _hire(self) -> dict[str, tuple[str, str]]:
+        """Two humans with keys to decide: principal and key by name."""
+        hired = {}
+        with httpx.Client(base_url=self.server.url, headers=self.server.reviewer()) as admin:
+            for name in ("dora", "emil"):
+                made = admin.post("/v1/principals", json={"name": name, "kind": "human"}).json()["id"]
+                key = admin.post("/v1/keys", json={"principal": made, "scopes": ["approvals:decide"]}).json()["key"]
+                hired[name] = (made, key)
+        return hired
+
+    def _people(self, stack: ExitStack) -> list[threading.Thread]:
+        journal = Journal(self._journals.people)
+        stack.callback(journal.close)
+
+        def person(key: str) -> Person:
+            made = Person(self.server.url, key, self._over)
+            stack.callback(made.close)
+            return made
+
+        resolver = Resolver(person(self.server.reviewer_key), self._journals, journal, self._alive, self._told)
+        deciders = [
+            Decider(name, principal, person(key), journal, self._seed)
+            for name, (principal, key) in self._deciders.items()
+        ]
+        works = [resolver.run, *(decider.run for decider in deciders)]
+        threads = [threading.Thread(target=self._watched, args=(work,)) for work in works]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _watched(self, work: Callable[[threading.Event], None]) -> None:
+        try:
+            work(self._over)
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the run is judged
+            self._broken.append(error)
+            self._over.set()
+
+    def _check_people(self) -> None:
+        if self._broken:
+            raise self._broken[0]
+
+    def _alive(self) -> set[int]:
+        return {caller.process.pid for caller in self._callers if caller.process.poll() is None}
+
+    def _told(self, ledger: Ledger) -> None:
+        """Keep as much work open as is done; and have them try again what they had to leave."""
+        wanted = len(ledger.finished) + BACKLOG
+        if self._feeding and wanted > self._jobs:
+            self._jobs = wanted
+            for caller in self._callers:
+                caller.order(f"jobs {wanted}", lasting=True)
+        for caller in self._callers:
+            caller.order("again")
+
+    # ------------------------------------------------------------ the killer
+
+    def _kill_somebody(self) -> None:
+        self._check_people()
+        if self._chance.random() < 0.5:
+            self._kill_server()
+        else:
+            self._kill_caller(self._chance.choice(self._callers))
+
+    def _kill_server(self) -> None:
+        if self._armed is None or not self._dies(self.server.process, _DEATH):
+            self._dies(self.server.process, self._chance.uniform(0.0, 0.7))
+        self._bury_server()
+
+    def _bury_server(self) -> None:
+        by_itself = self.server.process.poll() is not None
+        self.server.kill()
+        self._count("server", point=self._armed if by_itself else None)
+        if self.kills["server"] % _SNAPSHOT_EVERY == 0:
+            self._copies += 1
+            shutil.copytree(Path(self.server.database).parent, self.folder / f"copy-{self._copies}")
+        self._start_server(arm=True)
+
+    def _start_server(self, *, arm: bool) -> None:
+        self._armed, env = None, {}
+        if arm and self._chance.random() < 0.6:
+            self._armed = self._chance.choice(sorted(POINTS))
+            env["SIGNOFF_FAILPOINT"] = f"{self._armed}:{self._chance.randint(1, POINTS[self._armed])}"
+        self.server.start(env)
+
+    def _kill_caller(self, caller: CallerProcess) -> None:
+        caller.await_ready()
+        stage = self._chance.choice((*STAGES, None, None))
+        if stage is not None:
+            caller.order(f"die {stage}")
+        self._pause_until_death(caller.process, _DEATH if stage else self._chance.uniform(0.0, 0.7))
+        by_itself = caller.process.poll() is not None
+        caller.process.kill()
+        caller.reap(_PATIENCE)
+        self._count("caller", name=caller.name, point=stage if by_itself else None)
+        caller.start()
+
+    def _pause_until_death(self, process: subprocess.Popen[Any], seconds: float) -> None:
+        """Let time pass, with an eye on the server: where it dies at a point it was told, it comes back at once."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self._dies(process, min(left, 0.1)):
+            if self.server.process.poll() is not None:
+                self._bury_server()
+
+    def _dies(self, process: subprocess.Popen[Any], seconds: float) -> bool:
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _count(self, who: str, **facts: Any) -> None:
+        self.kills[who] += 1
+        self._killed.write("killed", who=who, **facts)
+
+    # ------------------------------------------------------------ the end
+
+    def _let_them_finish(self) -> list[str]:
+        """No more kills, and no more jobs; answers what went wrong with the callers' ends."""
+        if self._armed is not None:
+            # A death that is still to come would go uncounted.
+            self.server.kill()
+            self._start_server(arm=False)
+        self._feeding = False
+        for caller in self._callers:
+            caller.order("end", lasting=True)
+        deadline = time.monotonic() + _PATIENCE
+        return [text for caller in self._callers for text in self._end_of(caller, deadline)]
+
+    def _end_of(self, caller: CallerProcess, deadline: float) -> list[str]:
+        while not self._dies(caller.process, 0.2):
+            self._check_people()
+            if time.monotonic() > deadline:
+                caller.process.kill()
+                return [f"the caller {caller.name} still waited after {_PATIENCE:.0f} s"]
+        code = caller.process.returncode
+        return [] if code == 0 else [f"the caller {caller.name} ended with {code}: see its log"]
+
+
+def summary(run: Run, seed: int, verdict: Verdict | None, seconds: float) -> dict[str, Any]:
+    """The one line that a run prints."""
+    told: dict[str, Any] = {"seed": seed, "kills": dict(run.kills)}
+    if verdict is not None:
+        told |= verdict.counts | {
+            "lost": len(verdict.lost),
+            "doubled": len(verdict.doubled),
+            "wrong": len(verdict.wrong),
+        }
+    return told | {"seconds": round(seconds, 1)}
+
+
+def crash(folder: Path, kills: int, seed: int) -> tuple[dict[str, Any], list[str]]:
+    """A run in an empty folder: its summary, and every violation in words."""
+    run, started, verdict = Run(folder, kills, seed), time.monotonic(), None
+    try:
+        verdict = run()
+        violations = verdict.violations
+    except Exception as error:  # noqa: BLE001 - told with the seed, as every violation is
+        violations = [f"the run broke down: {error!r}"]
+    return summary(run, seed, verdict, time.monotonic() - started), violations
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--kills", type=int, default=20, help="how many SIGKILLs")
+    parser.add_argument("--seed", type=int, default=None, help="repeat the choices of a run")
+    parser.add_argument("--keep", type=Path, default=None, help="an empty folder for the run's files, which stay")
+    options = parser.parse_args()
+    seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
+    folder = options.keep or Path(tempfile.mkdtemp(prefix="signoff-crash-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    told, violations = crash(folder, options.kills, seed)
+    print(json.dumps(told))
+    for violation in violations:
+        print(f"seed {seed}: {violation}", file=sys.stderr)
+    if violations:
+        print(f"seed {seed}: the files of the run are in {folder}", file=sys.stderr)
+        return 1
+    if options.keep is None:
+        shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
