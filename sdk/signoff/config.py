@@ -73,7 +73,10 @@ def load_reviewer_config(url: str | None = None, key: str | None = None) -> Conf
         return found
     found = _from_file(_nearest("reviewer.json"), "file", reviewer=True)
     if found is None:
-        raise ConfigurationError("No reviewer is configured: set SIGNOFF_URL and SIGNOFF_REVIEWER_KEY.")
+        raise ConfigurationError(
+            "No reviewer is configured: work in the folder of `signoff dev`, "
+            "or set SIGNOFF_URL and SIGNOFF_REVIEWER_KEY."
+        )
     named = _variable("SIGNOFF_URL")
     if named is not None and _checked_url(named) != found.url:
         raise ConfigurationError(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.people import found_out
 from tests.crash.run import crash
 
 
@@ -19,3 +20,31 @@ def test_nothing_acknowledged_is_lost_and_nothing_happens_twice(tmp_path: Path) 
     assert sum(told["kills"].values()) >= 20
     # A run in which nobody did anything would prove nothing.
     assert min(told["jobs"], told["approved"], told["rejected"]) > 0, told
+
+
+@pytest.mark.parametrize(
+    ("lines", "paid", "outcomes"),
+    [
+        ([], [], {"release"}),
+        (["begin"], [], {"release", "failed"}),
+        (["begin"], ["paid"], {"succeeded"}),
+        (["begin", "end"], ["paid"], {"succeeded"}),
+        (["begin", "end"], [], {"failed"}),
+    ],
+)
+def test_the_person_of_a_run_lets_nothing_be_done_over_that_was_done(
+    lines: list[str], paid: list[str], outcomes: set[str]
+) -> None:
+    ids = [f"apr_{at}" for at in range(20)]
+
+    said = {
+        found_out(
+            [{"what": what, "id": each, "fence": 2} for what in lines] + [{"what": "begin", "id": each, "fence": 1}],
+            [{"what": what, "id": each} for what in paid],
+            each,
+            2,
+        )[0]
+        for each in ids
+    }
+
+    assert said == outcomes

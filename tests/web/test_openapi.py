@@ -27,6 +27,7 @@ def test_every_route_and_every_code_is_in_it() -> None:
     document = openapi.build()
     for route in ROUTES:
         assert route.method.lower() in document["paths"][route.path]
+    assert document["components"]["schemas"]["ProblemCode"]["enum"] == list(CODES)
     told = {code for route in ROUTES for code in route.codes}
     assert told | {"method_not_allowed"} == set(CODES)
 

@@ -106,7 +106,7 @@ class Database:
             with self.engines.reader.begin() as connection:
                 return function(connection, *args)
         except DBAPIError as error:
-            _LOG.error("a read failed: %s", type(error.orig).__name__)
+            _LOG.error("a read failed: %s", error.orig)
             raise _refusal(fault(error)) from error
 
     def _enqueue(self, project: str, job: Any) -> "asyncio.Future[Any]":

@@ -138,6 +138,9 @@ def _schemas(routes: tuple[Route, ...]) -> dict[str, Any]:
     wanted.append((models.Watch, "validation"))
     _, definitions = models_json_schema(wanted, ref_template=_REF)
     schemas: dict[str, Any] = definitions["$defs"]
+    told = "\n".join(f"- `{code}` ({found.status}): {found.title}" for code, found in CODES.items())
+    schemas["ProblemCode"] = {"type": "string", "enum": list(CODES), "description": told}
+    schemas["Problem"]["properties"]["code"] = {"$ref": _REF.format(model="ProblemCode")}
     return dict(sorted(schemas.items()))
 
 
