@@ -131,6 +131,19 @@ def test_the_socket_closes_with_its_key(waiting: Project) -> None:
     assert closed.value.code == 4401
 
 
+def test_the_socket_closes_when_its_key_expires(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    issue = {"principal": project.ids["app"], "scopes": ["approvals:create"], "expires_in": 60}
+    project.keys["brief"] = project.call("admin", "POST", "/v1/keys", json=issue).json()["key"]
+    monkeypatch.setattr("signoff_server.web.watch._KEY_CHECK", 0.01)
+    with socket(project, "brief") as watch:
+        watch.send_json({"op": "watch", "ids": []})
+        assert watch.receive_json()["op"] == "watching"
+        project.world.advance(60)
+        with pytest.raises(WebSocketDisconnect) as closed:
+            watch.receive_json()
+    assert closed.value.code == 4401
+
+
 @pytest.mark.parametrize(("who", "status"), [(None, 401), ("worker", 403), ("auditor", 403)])
 def test_a_handshake_without_right_is_denied_with_a_problem(project: Project, who: str | None, status: int) -> None:
     with pytest.raises(WebSocketDenialResponse) as denied, socket(project, who):

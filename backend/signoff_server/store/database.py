@@ -9,6 +9,7 @@ out; else everybody hears 503 (or 507) and nothing is tried again on a guess.
 """
 
 import asyncio
+import copy
 import logging
 import threading
 from collections import OrderedDict
@@ -164,10 +165,11 @@ class Database:
                 return None
             if group is not None and group.first_event is not None and self._is_recorded(project, group.first_event):
                 return group
-            return Group([_refusal(kind)] * len(entries))
+            # One for each: a raised exception carries the traceback of whoever raised it.
+            return Group([_refusal(kind) for _ in entries])
         except Exception as error:  # noqa: BLE001 - a bug of ours must not stop the writer; it is logged and told
             _LOG.exception("a group of commands failed")
-            return Group([error] * len(entries))
+            return Group([copy.copy(error) for _ in entries])
 
     def _is_recorded(self, project: str, event: str) -> bool:
         try:

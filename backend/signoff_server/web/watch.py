@@ -21,6 +21,7 @@ from signoff_server.web.server import Server
 MAX_WATCHES: Final = 20_000
 _READ_AT_ONCE: Final = 200
 _PATIENCE: Final = 10.0
+_KEY_CHECK: Final = 15.0
 _GOODBYE: Final = 0.5
 
 _REVOKED: Final = 4401
@@ -117,7 +118,7 @@ class WatchSocket:
 
     async def _write(self) -> None:
         while True:
-            await self._something.wait()
+            await self._something_or_key_check()
             if self._server.hub.stopping:
                 raise _Closed(_RESTARTING, "the server is restarting")
             await self._check_key()
@@ -127,6 +128,14 @@ class WatchSocket:
             if not self._look_at:
                 self._something.clear()
             await self._tell([subject for subject in batch if subject in self._watched])
+
+    async def _something_or_key_check(self) -> None:
+        # That a key was revoked is told by an event; that it expired is not.
+        try:
+            async with asyncio.timeout(_KEY_CHECK):
+                await self._something.wait()
+        except TimeoutError:
+            self._look_at[self._caller.key] = None
 
     async def _check_key(self) -> None:
         if self._caller.key not in self._look_at:
