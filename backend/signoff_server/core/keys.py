@@ -10,7 +10,6 @@ import re
 import zlib
 from typing import Final, NamedTuple
 
-ENVIRONMENTS: Final = ("dev", "test", "live")
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _FORM: Final = re.compile(r"sgo_(dev|test|live)_([0-9a-z]{26})_([0-9a-z]{52})([0-9a-z]{7})", re.ASCII)
 

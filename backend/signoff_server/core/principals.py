@@ -36,9 +36,6 @@ class Key:
     issued_seq: int
     revoked_at: int | None = None
 
-    def stands(self, now: int) -> bool:
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
-
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -138,6 +135,11 @@ def revoke(state: Key | None, command: Revoke) -> list[Event]:
     if state is None:
         raise Refusal("not_found", "There is no such key.")
     return [] if state.revoked_at is not None else [Event("key.revoked", {}, command.payload)]
+
+
+def stands(*, expires_at: int | None, revoked_at: int | None, now: int) -> bool:
+    """Whether a key may be used at `now`."""
+    return revoked_at is None and (expires_at is None or now < expires_at)
 
 
 def evolve_principal(state: Principal | None, event: Recorded) -> Principal:

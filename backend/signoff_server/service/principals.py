@@ -121,4 +121,4 @@ class Principals:
 def stands(view: KeyView, text: str, now: int) -> bool:
     """Whether `text` is this key, and the key neither revoked nor expired."""
     same = hmac.compare_digest(view.digest, keys.digest(text))
-    return same and view.revoked_at is None and (view.expires_at is None or now < view.expires_at)
+    return same and core.stands(expires_at=view.expires_at, revoked_at=view.revoked_at, now=now)
