@@ -10,6 +10,7 @@ from tests.crash.run import crash
 
 
 @pytest.mark.crash
+@pytest.mark.timeout(300)  # a busy machine takes its time to start forty processes
 def test_nothing_acknowledged_is_lost_and_nothing_happens_twice(tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)
 
