@@ -21,7 +21,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    database: str = Field(default="signoff.db", description="a file, or sqlite:///PATH")
+    database: str = Field(default="signoff.db", description="a file, or the URL of a database")
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8484, ge=0, le=65_535, description="port to listen on; 0 takes a free one")
     public_url: str | None = Field(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from signoff_server.core.reactions import LEASE_QUEUE, Drop, Put, agenda_key
 from signoff_server.store.tables import AGENDA
@@ -17,17 +17,20 @@ CLAIM_MS: Final = 30_000
 
 _DROP = delete(AGENDA).where(AGENDA.c.key.in_(bindparam("keys", expanding=True)))
 _PUT = insert(AGENDA)
-_NEXT_DUE = select(func.min(AGENDA.c.due_at)).where(AGENDA.c.queue.in_(bindparam("queues", expanding=True)))
+# The first entry of an index, however many things wait in the queue.
+_NEXT_DUE = select(AGENDA.c.due_at).where(AGENDA.c.queue == bindparam("queue")).order_by(AGENDA.c.due_at).limit(1)
+# A CTE, because a subquery that locks might be run more than once.
 _DUE = (
     select(AGENDA.c.key)
     .where(AGENDA.c.queue.in_(bindparam("queues", expanding=True)), AGENDA.c.due_at <= bindparam("now"))
     .order_by(AGENDA.c.due_at)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
+    .cte("due")
 )
 _CLAIM = (
     update(AGENDA)
-    .where(AGENDA.c.key.in_(_DUE.scalar_subquery()))
+    .where(AGENDA.c.key.in_(select(_DUE.c.key)))
     .values(due_at=bindparam("until"), claims=AGENDA.c.claims + 1)
     .returning(AGENDA.c.queue, AGENDA.c.project, AGENDA.c.subject, AGENDA.c.fence)
 )
@@ -72,8 +75,9 @@ def carry_out(connection: Connection, project: str, reactions: Sequence[Put | Dr
 
 
 def next_due(connection: Connection, queues: Sequence[str]) -> int | None:
-    due: int | None = connection.execute(_NEXT_DUE, {"queues": list(queues)}).scalar()
-    return due
+    """When the first thing of these queues is due; None where nothing waits."""
+    firsts = [connection.execute(_NEXT_DUE, {"queue": queue}).scalar() for queue in queues]
+    return min((due for due in firsts if due is not None), default=None)
 
 
 def claim(connection: Connection, queues: Sequence[str], now: int, most: int) -> list[Due]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from signoff_server.core.approvals import Approval
 from signoff_server.store import agenda, ledger, principals
@@ -99,10 +99,13 @@ def search(
     if wanted.before is not None:
         statement = statement.where(columns.seq < wanted.before)
     if wanted.name is not None:
-        statement = statement.where(columns.name.ilike(ledger.like(wanted.name), escape=ledger.LIKE_ESCAPE))
+        pattern = ledger.like(wanted.name.casefold())
+        statement = statement.where(func.lower(columns.name).like(pattern, escape=ledger.LIKE_ESCAPE))
     if wanted.q is not None:
         pattern = f"%{ledger.escaped(wanted.q.casefold())}%"
-        matches = (columns.search.like(pattern, escape="\\"), columns.name.ilike(pattern, escape="\\"))
+        matches = (
+            column.like(pattern, escape=ledger.LIKE_ESCAPE) for column in (columns.search, func.lower(columns.name))
+        )
         statement = statement.where(or_(*matches))
     if wanted.requested_by is not None:
         named = select(PRINCIPALS.c.id).where(

@@ -5,10 +5,12 @@ holds the project's head row.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from signoff.protocol.proof import HASH_BYTES, extend, leaf_hash
 from signoff_server.core.events import Payload, Recorded
@@ -94,9 +96,11 @@ class Taken:
 
 
 def create_project(connection: Connection, project: str, name: str, now: int) -> None:
-    connection.execute(
-        insert(PROJECTS).values(id=project, name=name, created_at=now, head_seq=0, head_at=now, frontier=b"")
-    )
+    """A project of this name with an empty ledger; nothing where somebody else was faster."""
+    with suppress(IntegrityError), connection.begin_nested():
+        connection.execute(
+            insert(PROJECTS).values(id=project, name=name, created_at=now, head_seq=0, head_at=now, frontier=b"")
+        )
 
 
 def projects(connection: Connection) -> dict[str, int]:
@@ -216,7 +220,7 @@ def page(
     """The next events, oldest first, and the `seq` to read on from: of the last of them, or of the ledger's end."""
     statement = select(EVENTS.c.envelope, EVENTS.c.payload).where(EVENTS.c.project == project, EVENTS.c.seq > after)
     if glob is not None:
-        statement = statement.where(EVENTS.c.type.like(like(glob), escape=LIKE_ESCAPE))
+        statement = statement.where(EVENTS.c.type.like(like(glob.casefold()), escape=LIKE_ESCAPE))
     if subject is not None:
         statement = statement.where(EVENTS.c.subject == subject)
     rows = connection.execute(statement.order_by(EVENTS.c.seq).limit(limit))
