@@ -1,5 +1,6 @@
 """Approvals as rows to list by, and as they are shown: state, what people wrote, and the names of who acted."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,7 @@ class Filter:
 def project(connection: Connection, project_id: str, changes: Sequence[ledger.Change]) -> None:
     """Bring the rows up to `changes`."""
     made, moved = [], {}
+    waiting: Counter[str] = Counter()
     for change in changes:
         if not isinstance(change.state, Approval):
             continue
@@ -53,10 +55,21 @@ def project(connection: Connection, project_id: str, changes: Sequence[ledger.Ch
             made.append(_row(project_id, change.state, change.payload.index.search))
         elif change.state.closed_seq == change.event.seq:
             moved[change.state.id] = {"of": change.state.id, "now_status": change.state.status}
+        waiting.update(waits(change))
     if made:
         connection.execute(_NEW, made)
     if moved:
         connection.execute(_MOVED, list(moved.values()))
+    principals.wait_for(connection, waiting)
+
+
+def waits(change: ledger.Change) -> dict[str, int]:
+    """Who waits for how many approvals more by this change. A workflow that waits is not counted."""
+    state = change.state
+    if not isinstance(state, Approval) or state.source.execution_id is not None or state.requested_by.id is None:
+        return {}
+    more = int(change.event.version == 1) - int(state.closed_seq == change.event.seq)
+    return {state.requested_by.id: more} if more else {}
 
 
 def views(connection: Connection, project_id: str, ids: Iterable[str]) -> dict[str, ApprovalView]:

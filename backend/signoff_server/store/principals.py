@@ -1,7 +1,7 @@
 """Principals and keys as rows: to know a caller by their key, and to list."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,12 @@ from signoff_server.store.ledger import Change
 from signoff_server.store.tables import KEYS, PRINCIPALS
 
 _NEW_PRINCIPAL = insert(PRINCIPALS)
+_WAITING = select(PRINCIPALS.c.id, PRINCIPALS.c.pending).where(PRINCIPALS.c.id.in_(bindparam("ids", expanding=True)))
+_WAITS = (
+    update(PRINCIPALS)
+    .where(PRINCIPALS.c.id == bindparam("of"))
+    .values(pending=PRINCIPALS.c.pending + bindparam("more"))
+)
 _NEW_KEY = insert(KEYS)
 _REVOKED = update(KEYS).where(KEYS.c.id == bindparam("of")).values(revoked_at=bindparam("at"))
 _NAMES = select(PRINCIPALS.c.id, PRINCIPALS.c.name).where(PRINCIPALS.c.id.in_(bindparam("ids", expanding=True)))
@@ -66,6 +72,21 @@ def project(connection: Connection, project_id: str, changes: Sequence[Change]) 
             connection.execute(_NEW_KEY, _key_row(project_id, state, at.digest))
         elif isinstance(state, Key):
             connection.execute(_REVOKED, {"of": state.id, "at": state.revoked_at})
+
+
+def waiting(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
+    """How many approvals each of these waits for."""
+    wanted = list(ids)
+    if not wanted:
+        return {}
+    return {row.id: row.pending for row in connection.execute(_WAITING, {"ids": wanted})}
+
+
+def wait_for(connection: Connection, more: Mapping[str, int]) -> None:
+    """Each of these waits for so many more approvals, or fewer."""
+    rows = [{"of": principal, "more": count} for principal, count in more.items() if count]
+    if rows:
+        connection.execute(_WAITS, rows)
 
 
 def names(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
@@ -131,6 +152,7 @@ def _principal_row(project_id: str, state: Principal, name: str) -> dict[str, An
         "owner": state.owner,
         "role": state.role,
         "created_at": state.created_at,
+        "pending": 0,
     }
 
 
