@@ -9,10 +9,11 @@ from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from signoff_server.core.approvals import Approval
 from signoff_server.store import agenda, ledger, principals
+from signoff_server.store.statements import Statement
 from signoff_server.store.tables import APPROVALS, PRINCIPALS
 
-_NEW = insert(APPROVALS)
-_MOVED = update(APPROVALS).where(APPROVALS.c.id == bindparam("of")).values(status=bindparam("now_status"))
+_NEW = Statement(insert(APPROVALS))
+_MOVED = Statement(update(APPROVALS).where(APPROVALS.c.id == bindparam("of")).values(status=bindparam("now_status")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,8 @@ def project(connection: Connection, project_id: str, changes: Sequence[ledger.Ch
         elif change.state.closed_seq == change.event.seq:
             moved[change.state.id] = {"of": change.state.id, "now_status": change.state.status}
         waiting.update(waits(change))
-    if made:
-        connection.execute(_NEW, made)
-    if moved:
-        connection.execute(_MOVED, list(moved.values()))
+    _NEW.run(connection, made)
+    _MOVED.run(connection, list(moved.values()))
     principals.wait_for(connection, waiting)
 
 
