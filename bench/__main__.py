@@ -2,13 +2,14 @@
 
 import argparse
 import json
+import resource
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bench import latency, throughput
+from bench import latency, parked, throughput
 from bench.databases import databases
 from bench.machine import facts
 from bench.report import Report, tell
@@ -17,6 +18,7 @@ from bench.run import Run
 SUBJECTS: Final[dict[str, Callable[[Run], None]]] = {
     "latency": latency.measure,
     "throughput": throughput.measure,
+    "parked": parked.measure,
 }
 
 
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.subjects if name not in SUBJECTS]:
         parser.error(f"no such subject: {', '.join(unknown)}; there are {', '.join(SUBJECTS)}")
+    _allow_many_files()
     with tempfile.TemporaryDirectory(prefix="signoff-bench-", dir=options.folder) as folder:
         place = databases(options.database, Path(folder))
         print(json.dumps({"name": "machine", "values": facts(Path(folder)), "database": place.name}), flush=True)
@@ -40,6 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             place.close()
     return 0
+
+
+def _allow_many_files() -> None:
+    """Thousands of connections at either end: as many as may be, for this process and those that it starts."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The server's own stack with nothing on it: uvicorn that echoes websocket messages and answers `ok` to requests.
+"""The server's own stack with nothing on it: uvicorn that echoes websocket messages and answers `ok` to requests,
+or holds them.
 
 `python -m bench.echo` prints its address as one line of JSON.
 """
@@ -10,12 +11,14 @@ import subprocess
 import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import uvicorn
 import uvloop
 
 from bench.server import ROOT
+
+HOLD: Final = "/hold"
 
 
 class Echo(NamedTuple):
@@ -45,6 +48,10 @@ async def application(scope: MutableMapping[str, Any], receive: Any, send: Any) 
     else:
         while (await receive()).get("more_body"):
             pass
+        if scope["path"] == HOLD:
+            # Until the client hangs up.
+            await receive()
+            return
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
 

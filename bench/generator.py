@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 import uvloop
 
 T = TypeVar("T")
-APPROVE: Final = b'{"decision":"approved"}'
 END_OF_HEAD: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length: "
 _HANDSHAKE_KEY: Final = "c2lnbm9mZi1iZW5jaC1rZQ=="

@@ -7,9 +7,10 @@ commit that is on disk. Their sum is the least that telling somebody of a stored
 import time
 from typing import Any, Final
 
+from bench.calls import decision, waited_for
 from bench.databases import Commits
 from bench.echo import echoing
-from bench.generator import APPROVE, Connection, Requests, expect
+from bench.generator import Connection, Requests, expect
 from bench.report import Aim, Figure, percentiles
 from bench.run import Run
 from bench.server import Server
@@ -57,9 +58,9 @@ class _Rounds:
     def _round(self, process: Any) -> None:
         approval = heard(process)["pending"]
         self._until_it_waits()
-        decision = self._requests.post(f"/v1/approvals/{approval}/decision", APPROVE, once=approval)
+        decided = decision(self._requests, approval)
         begun = time.monotonic()
-        expect(self._reviewer.ask(decision), 200)
+        expect(self._reviewer.ask(decided), 200)
         self.answered.append(time.monotonic() - begun)
         self.resumed.append(heard(process)["resumed"] - begun)
         self.echo.append(heard(process)["echo"])
@@ -67,15 +68,9 @@ class _Rounds:
 
     def _until_it_waits(self) -> None:
         """Until the server holds the wait: people are slower than that, and it is not to be measured."""
-        while _waiting(self._reviewer.ask(self._requests.get("/metrics")).body) < 2:
+        while waited_for(self._reviewer.ask(self._requests.get("/metrics")).body) < 2:
             pass
         time.sleep(_SETTLE)
-
-
-def _waiting(metrics: bytes) -> int:
-    """How many subjects somebody waits for: an approval, and the key that its waiter holds."""
-    _, _, rest = metrics.partition(b"\nsignoff_waiting_subjects ")
-    return int(float(rest.partition(b"\n")[0]))
 
 
 def _figure(way: str, colour: str, rounds: _Rounds) -> Figure:

@@ -1,6 +1,7 @@
 """What every subject of the bench is handed: where, how much, and whom to tell."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,8 @@ class Run:
     def count(self, whole: int, *, least: int = 1) -> int:
         return max(least, round(whole * self.scale))
 
-    def server(self, *, code: str = SERVE) -> Server:
+    def server(self, *, code: str = SERVE, env: Mapping[str, str] | None = None) -> Server:
         """A server of its own on an empty database; stops with its `with` block."""
         folder = self.folder / secrets.token_hex(4)
         folder.mkdir()
-        return Server(folder, self.databases.make(), code=code)
+        return Server(folder, self.databases.make(), code=code, env=env)

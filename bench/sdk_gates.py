@@ -5,15 +5,16 @@ import json
 import os
 import subprocess
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
-from bench.generator import APPROVE, Failed, Requests, Script, Signal, drive, expect
+from bench.calls import decision
+from bench.generator import Failed, Requests, Script, Signal, drive, expect
 from bench.machine import Used, usage
 from bench.report import Figure, used_by
 from bench.server import Server
 from bench.waiter import waiter
 
-_DECIDERS = 8
+_DECIDERS: Final = 8
 
 
 class _Asked:
@@ -60,7 +61,7 @@ async def through_the_sdk(server: Server, at_once: int, count: int) -> Figure:
 
 def _decide(asked: _Asked, requests: Requests) -> Script:
     while (approval := (yield asked.next())) is not None:
-        expect((yield requests.post(f"/v1/approvals/{approval}/decision", APPROVE, once=approval)), 200)
+        expect((yield decision(requests, approval)), 200)
 
 
 async def _listen(process: "subprocess.Popen[str]", server: Server, asked: _Asked) -> Used:

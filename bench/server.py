@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,11 +22,20 @@ _NO_LIMITS: Final = {"SIGNOFF_CREATIONS_PER_SECOND": "0", "SIGNOFF_PENDING_CAP":
 class Server:
     """Ready when it is made. `app_key` may ask and redeem, `reviewer_key` decide and administer."""
 
-    def __init__(self, folder: Path, database: str, *, code: str = SERVE, keys: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database: str,
+        *,
+        code: str = SERVE,
+        env: Mapping[str, str] | None = None,
+        keys: tuple[str, str] | None = None,
+    ) -> None:
         """With `keys` (of an application and a reviewer) the database is served as it is, else it is set up first."""
         self.database = database
         self._folder = folder
         self._code = code
+        self._env = {**os.environ, **_NO_LIMITS, **(env or {})}
         admin = keys[1] if keys else _set_up(folder, database)
         self.start()
         self.reviewer_key = admin
@@ -39,7 +49,8 @@ class Server:
                 [sys.executable, "-c", self._code, *arguments],
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, **_NO_LIMITS},
+                cwd=ROOT,
+                env=self._env,
             )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -49,6 +60,11 @@ class Server:
             raise RuntimeError(f"the server did not start: {(self._folder / 'server.log').read_text()[-2000:]}")
         self.url: str = json.loads(line)["url"]
         self.pid = self._process.pid
+
+    def restart(self) -> None:
+        """A new process on the same database, at another address."""
+        self.stop()
+        self.start()
 
     def stop(self) -> None:
         self._process.terminate()

@@ -4,30 +4,26 @@ Each is measured in slices, in turn with the machine's own limits, and the media
 the machine for a second spoils one slice of everything.
 """
 
-import json
 import os
 import statistics
-import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, Final
 
+from bench.calls import ASK, LANES, creation, decision, outcome, redeeming
 from bench.databases import Commits
 from bench.echo import Echo, echoing
-from bench.generator import APPROVE, Driven, Requests, Script, drive, expect
+from bench.generator import Driven, Requests, Script, drive, expect
 from bench.generator import run as run_loop
 from bench.machine import Used, usage
 from bench.report import Aim, Figure, percentiles
 from bench.run import Run
 from bench.sdk_gates import through_the_sdk
 from bench.server import Server
-from bench.waiter import CONTEXT, NAME
 from bench.watch import Watch
 
-IN_FLIGHT: Final = 64
 _SLICES: Final = 5
 _OWN: Final = os.getpid()
-_ASK: Final = json.dumps({"name": NAME, "context": CONTEXT}).encode()
 
 
 def measure(run: Run) -> None:
@@ -39,7 +35,7 @@ def measure(run: Run) -> None:
             slices.take()
         for figure in slices.figures():
             run.report.add(figure)
-        run.report.add(run_loop(through_the_sdk(server, IN_FLIGHT, run.count(1_000, least=2))))
+        run.report.add(run_loop(through_the_sdk(server, LANES, run.count(1_000, least=2))))
     commits.close()
 
 
@@ -62,8 +58,8 @@ class _Slices:
     def take(self) -> None:
         count = self._run.count
         self._commit("commits", [1] * count(200))
-        self._commit("commits_grouped", [IN_FLIGHT] * count(20))
-        self._drive("bare", self._same(self._app.post("/", _ASK), count(3_000)), self._echo.url, self._echo.pid)
+        self._commit("commits_grouped", [LANES] * count(20))
+        self._drive("bare", self._same(self._app.post("/", ASK), count(3_000)), self._echo.url, self._echo.pid)
         self._drive("healthz", self._same(self._app.get("/healthz"), count(3_000)))
         made: list[str] = []
         self._drive("creates", self._creations(count(1_000), made))
@@ -75,7 +71,7 @@ class _Slices:
 
     def _drive(self, name: str, scripts: list[Script], url: str | None = None, pid: int | None = None) -> None:
         with usage(server=pid or self._server.pid, client=_OWN) as used:
-            driven = run_loop(drive(url or self._server.url, scripts, min(IN_FLIGHT, len(scripts))))
+            driven = run_loop(drive(url or self._server.url, scripts, min(LANES, len(scripts))))
         self._keep(name, len(scripts), driven, used)
 
     def _gates(self, count: int) -> None:
@@ -83,7 +79,7 @@ class _Slices:
             watch = await Watch.dial(self._app, self._server.url)
             scripts = [_gate(self._app, self._reviewer, watch) for _ in range(count)]
             try:
-                return await drive(self._server.url, scripts, min(IN_FLIGHT, count))
+                return await drive(self._server.url, scripts, min(LANES, count))
             finally:
                 watch.close()
 
@@ -106,13 +102,13 @@ class _Slices:
 
     def _creations(self, count: int, made: list[str]) -> list[Script]:
         def script() -> Script:
-            made.append(expect((yield _creation(self._app)), 201).json()["id"])
+            made.append(expect((yield creation(self._app)), 201).json()["id"])
 
         return [script() for _ in range(count)]
 
     def _decisions(self, ids: list[str]) -> list[Script]:
         def script(approval: str) -> Script:
-            expect((yield _decision(self._reviewer, approval)), 200)
+            expect((yield decision(self._reviewer, approval)), 200)
 
         return [script(approval) for approval in ids]
 
@@ -121,7 +117,7 @@ class _Slices:
     def figures(self) -> Iterator[Figure]:
         rate = {name: statistics.median(rates) for name, rates in self._rates.items()}
         yield self._rate("commits_per_second", "commits", "one row in a transaction, one after another")
-        yield self._rate("commits_per_second.grouped", "commits_grouped", f"{IN_FLIGHT} rows in a transaction")
+        yield self._rate("commits_per_second.grouped", "commits_grouped", f"{LANES} rows in a transaction")
         yield self._rate("requests_per_second.bare", "bare", "a POST to the server's stack with nothing on it")
         yield self._rate(
             "requests_per_second.healthz",
@@ -160,7 +156,7 @@ class _Slices:
         count = sum(each for each, _ in used)
         values |= {f"{who}_cpu_ms_each": _total(used, who) / count * 1000 for who in ("server", "client")}
         took = percentiles(self._durations[name])
-        told += f"; {IN_FLIGHT} in flight, each p50 {took['p50']:.1f} p99 {took['p99']:.1f} ms"
+        told += f"; {LANES} in flight, each p50 {took['p50']:.1f} p99 {took['p99']:.1f} ms"
         cpu = {who: _total(used, who) for who in ("server", "client")}
         others = statistics.median(each.others for _, each in used)
         return Figure(figure, values, "1/s", note=told, cpu=cpu, others=others, **more)
@@ -170,22 +166,12 @@ def _total(used: list[tuple[int, Used]], who: str) -> float:
     return sum(each.cpu[who] for _, each in used)
 
 
-def _creation(app: Requests) -> bytes:
-    return app.post("/v1/approvals", _ASK, once=uuid.uuid4().hex)
-
-
-def _decision(reviewer: Requests, approval: str) -> bytes:
-    return reviewer.post(f"/v1/approvals/{approval}/decision", APPROVE, once=approval)
-
-
 def _gate(app: Requests, reviewer: Requests, watch: Watch) -> Script:
     """One whole gate. The decision is made once the server holds the wait, as it is when people decide."""
-    asked = expect((yield _creation(app)), 201).json()
+    asked = expect((yield creation(app)), 201).json()
     watching, resolved = watch.watch(asked["id"])
     yield watching
-    expect((yield _decision(reviewer, asked["id"])), 200)
+    expect((yield decision(reviewer, asked["id"])), 200)
     yield resolved
-    path, redeem = f"/v1/approvals/{asked['id']}", {"binding": asked["binding"], "redeemer": "bench"}
-    redeemed = expect((yield app.post(f"{path}/redeem", json.dumps(redeem).encode())), 200).json()
-    outcome = {"fence": redeemed["fence"], "outcome": "succeeded"}
-    expect((yield app.post(f"{path}/outcome", json.dumps(outcome).encode())), 200)
+    redeemed = expect((yield redeeming(app, asked["id"], asked["binding"])), 200).json()
+    expect((yield outcome(app, asked["id"], redeemed["fence"])), 200)

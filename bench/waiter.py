@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from bench.machine import memory
 from bench.server import ROOT, Server
 from signoff import AsyncSignoff, Signoff
 
@@ -57,6 +58,13 @@ def heard(process: "subprocess.Popen[str]") -> dict[str, Any]:
         raise RuntimeError("the waiting process has ended")
     said: dict[str, Any] = json.loads(line)
     return said
+
+
+def tell(process: "subprocess.Popen[str]", line: str) -> None:
+    """Say something to the process."""
+    assert process.stdin is not None
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
 
 
 def say(**what: object) -> None:
@@ -113,24 +121,68 @@ async def _gates(options: argparse.Namespace) -> None:
         await asyncio.gather(*(work(client) for _ in range(options.at_once)))
         say(ended=monotonic())
         # Until it is told to end, so that its processor time can be read.
-        await asyncio.to_thread(sys.stdin.read)
+        await _told()
+
+
+async def _parked(options: argparse.Namespace) -> None:
+    """Waits for all of the ids that it is told on a line of stdin, from the next line on, until stdin ends."""
+    ids: list[str] = json.loads(await _told())
+    async with AsyncSignoff(transport=options.transport) as client:
+        # One wait that ends: whatever is opened or imported once is there before anything is counted.
+        await client.require_approval(NAME, CONTEXT, idempotency_key=uuid.uuid4().hex, on_pending=_pending)
+        say(ready=True)
+        await _told()
+        waits = (
+            [_all_of(client, ids)] if options.call == "as_completed" else [client.approvals.wait(id_) for id_ in ids]
+        )
+        waiting = [asyncio.create_task(wait) for wait in waits]
+        await _told()
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def _all_of(client: AsyncSignoff, ids: list[str]) -> None:
+    async for _ in client.approvals.as_completed(ids):
+        pass
+
+
+async def _tasks(options: argparse.Namespace) -> None:
+    """The least that a wait can be in Python: a task that awaits a future, found by the id that it waits for."""
+    ids: list[str] = json.loads(await _told())
+    before = memory(os.getpid())
+    loop = asyncio.get_running_loop()
+    futures = {id_: loop.create_future() for id_ in ids}
+    tasks = [asyncio.create_task(_await(future)) for future in futures.values()]
+    await asyncio.sleep(0)
+    say(rss=(memory(os.getpid()) - before).rss)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _await(future: "asyncio.Future[None]") -> None:
+    await future
+
+
+async def _told() -> str:
+    return await asyncio.to_thread(sys.stdin.readline)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="bench.waiter", description=__doc__)
-    parser.add_argument("how", choices=["rounds-async", "rounds-sync", "gates"])
-    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("how", choices=["rounds-async", "rounds-sync", "gates", "parked", "tasks"])
+    parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--transport", choices=["websocket", "poll"], default="websocket")
+    parser.add_argument("--call", choices=["as_completed", "wait"], default="as_completed")
     parser.add_argument("--echo", help="a websocket that echoes")
     options = parser.parse_args(arguments)
-    match options.how:
-        case "rounds-async":
-            asyncio.run(_rounds_async(options))
-        case "rounds-sync":
-            _rounds_sync(options)
-        case "gates":
-            asyncio.run(_gates(options))
+    if options.how == "rounds-sync":
+        _rounds_sync(options)
+        return
+    hows = {"rounds-async": _rounds_async, "gates": _gates, "parked": _parked, "tasks": _tasks}
+    asyncio.run(hows[options.how](options))
 
 
 if __name__ == "__main__":
