@@ -11,8 +11,8 @@ WORKERS ?= 2
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt uv 2>/dev/null || true
-	@if [ -x $(BIN)/uv ]; then VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c constraints.txt -e '.[server]' --group dev; \
-	else $(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' && $(BIN)/pip install --quiet -c constraints.txt -e '.[server]' --group dev; fi
+	@if [ -x $(BIN)/uv ]; then VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c constraints.txt -e '.[all]' --group dev; \
+	else $(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' && $(BIN)/pip install --quiet -c constraints.txt -e '.[all]' --group dev; fi
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## the product at work, with real processes and real kills, in a minute
