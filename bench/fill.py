@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from bench.setup import opened
 from bench.waiter import CONTEXT, NAME
 from signoff.protocol.proof import extend, leaf_hash, payload_digest
-from signoff_server.service.approvals import Wanted
+from signoff_server.service.wanted import Wanted
 from signoff_server.store import ledger
 from signoff_server.store.ledger import Head
 from signoff_server.store.statements import Statement
