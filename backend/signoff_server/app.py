@@ -65,7 +65,7 @@ def open_server(settings: Settings, world: World) -> Server:
         world=world,
         database=database,
         hub=hub,
-        approvals=Approvals(database, execute, world),
+        approvals=Approvals(database, execute, world, most_pending=settings.pending_cap),
         principals=principals,
         authenticator=Authenticator(principals, world),
         metrics=metrics,

@@ -32,6 +32,9 @@ class Settings(BaseModel):
     )
     environment: Literal["dev", "test", "live"] = Field(default="live", description="the middle of every key issued")
     project: str = Field(default="default", description="name of the project that setup makes")
+    pending_cap: int = Field(
+        default=10_000, ge=0, description="how many approvals one requester may have pending; 0 is no limit"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="what is logged")
 
     @property

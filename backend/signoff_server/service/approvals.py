@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection
@@ -67,10 +67,11 @@ class _Named:
 class Approvals:
     """Every method acts for a `Caller` in their project, and raises `Refusal`."""
 
-    def __init__(self, database: Database, execute: Execute, world: World) -> None:
+    def __init__(self, database: Database, execute: Execute, world: World, *, most_pending: int) -> None:
         self._database = database
         self._execute = execute
         self._world = world
+        self._most_pending = most_pending or None
 
     # ------------------------------------------------------------ asking
 
@@ -97,16 +98,19 @@ class Approvals:
             requirement=Requirement(reviewers=named.reviewers),
             owner=caller.owner,
             on_behalf_of=named.on_behalf_of,
+            most=self._most_pending,
         )
 
         def plan(unit: Unit) -> tuple[str, bool]:
             taken = unit.once(once) if once is not None else None
             if taken is not None:
                 return taken.subject, taken.fingerprint == fingerprint
-            unit.record(approval, command.actor, core.decide(None, command, unit.now))
+            asked = replace(command, waiting=unit.waiting(caller.id))
+            unit.record(approval, command.actor, core.decide(None, asked, unit.now))
             return approval, True
 
-        subject, same = await self._execute(caller.project, plan, once=() if once is None else (once,))
+        keys = () if once is None else (once,)
+        subject, same = await self._execute(caller.project, plan, once=keys, requester=caller.id)
         if not same:
             raise await self._reused(caller.project, subject, wanted)
         return Requested(await self._view(caller.project, subject), created=subject == approval)

@@ -1,5 +1,6 @@
 """Approvals as rows to list by, and as they are shown: state, what people wrote, and the names of who acted."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,10 +9,11 @@ from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from signoff_server.core.approvals import Approval
 from signoff_server.store import agenda, ledger, principals
+from signoff_server.store.statements import Statement
 from signoff_server.store.tables import APPROVALS, PRINCIPALS
 
-_NEW = insert(APPROVALS)
-_MOVED = update(APPROVALS).where(APPROVALS.c.id == bindparam("of")).values(status=bindparam("now_status"))
+_NEW = Statement(insert(APPROVALS))
+_MOVED = Statement(update(APPROVALS).where(APPROVALS.c.id == bindparam("of")).values(status=bindparam("now_status")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Filter:
 def project(connection: Connection, project_id: str, changes: Sequence[ledger.Change]) -> None:
     """Bring the rows up to `changes`."""
     made, moved = [], {}
+    waiting: Counter[str] = Counter()
     for change in changes:
         if not isinstance(change.state, Approval):
             continue
@@ -53,10 +56,19 @@ def project(connection: Connection, project_id: str, changes: Sequence[ledger.Ch
             made.append(_row(project_id, change.state, change.payload.index.search))
         elif change.state.closed_seq == change.event.seq:
             moved[change.state.id] = {"of": change.state.id, "now_status": change.state.status}
-    if made:
-        connection.execute(_NEW, made)
-    if moved:
-        connection.execute(_MOVED, list(moved.values()))
+        waiting.update(waits(change))
+    _NEW.run(connection, made)
+    _MOVED.run(connection, list(moved.values()))
+    principals.wait_for(connection, waiting)
+
+
+def waits(change: ledger.Change) -> dict[str, int]:
+    """Who waits for how many approvals more by this change. A workflow that waits is not counted."""
+    state = change.state
+    if not isinstance(state, Approval) or state.source.execution_id is not None or state.requested_by.id is None:
+        return {}
+    more = int(change.event.version == 1) - int(state.closed_seq == change.event.seq)
+    return {state.requested_by.id: more} if more else {}
 
 
 def views(connection: Connection, project_id: str, ids: Iterable[str]) -> dict[str, ApprovalView]:

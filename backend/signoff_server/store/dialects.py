@@ -204,7 +204,8 @@ def _open_postgres(url: URL) -> Engines:
             _verify_postgres(connection)
     except DBAPIError as error:
         engines.close()
-        raise DatabaseRefused(f"{_shown(url)} cannot be opened: {error.orig}".strip()) from error
+        told = " ".join(str(error.orig).split())
+        raise DatabaseRefused(f"{_shown(url)} cannot be opened: {told}") from error
     except DatabaseRefused:
         engines.close()
         raise
