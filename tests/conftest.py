@@ -1,15 +1,25 @@
 """Fixtures that more than one folder asks for."""
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from tests.support import cluster
 from tests.support import postgres as finding
 from tests.support.databases import KINDS, Databases, Postgres, Sqlite
 from tests.support.project import Project, running
 from tests.support.server import RunningServer
+
+
+def missing(what: str) -> NoReturn:
+    """Skips what needs it; fails where it must not be missing."""
+    if os.environ.get(finding.REQUIRED) == "1":
+        pytest.fail(f"{finding.REQUIRED}=1 and {what}")
+    pytest.skip(what)
 
 
 @pytest.fixture(scope="session")
@@ -19,12 +29,20 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     try:
         server = finding.find(ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours)
     except finding.NotFound as reason:
-        if os.environ.get(finding.REQUIRED) == "1":
-            pytest.fail(f"{finding.REQUIRED}=1 and {reason}")
-        pytest.skip(str(reason))
+        missing(str(reason))
     made = Postgres(server)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def own_cluster() -> Iterator[cluster.Cluster]:
+    """A PostgreSQL that the tests of a module may stop, start and misconfigure."""
+    if cluster.programs() is None:
+        missing("PostgreSQL's programs (initdb, pg_ctl, postgres) are not installed")
+    own = cluster.make()
+    yield own
+    own.close()
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +79,10 @@ def project(projects: tuple[Project, Project]) -> Project:
 def dev_server(database: str, tmp_path: Path) -> Iterator[RunningServer]:
     with RunningServer(tmp_path, database=database) as server:
         yield server
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port

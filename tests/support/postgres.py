@@ -49,11 +49,12 @@ class Server:
         """What a `database` setting says for this database."""
         return self._url.set(database=name).render_as_string(hide_password=False)
 
-    def create(self, template: str = "template0") -> str:
+    def create(self, template: str = "template0", encoding: str = "UTF8") -> str:
         """The name of a new database. Nobody may be connected to the template."""
         self._made += 1
         name = f"{self._prefix}{self._run}_{self._made}"
-        self._do("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8'", names=(name, template))
+        making = "CREATE DATABASE {} TEMPLATE {} ENCODING {} LC_COLLATE 'C' LC_CTYPE 'C'"
+        self._do(making, names=(name, template, encoding))
         return name
 
     def drop(self, name: str) -> None:
