@@ -25,7 +25,7 @@ from signoff_server.service.execute import Execute
 from signoff_server.service.principals import Principals
 from signoff_server.settings import Settings, host_name
 from signoff_server.store import agenda
-from signoff_server.store.database import Database
+from signoff_server.store.database import Committed, Database
 from signoff_server.store.dialects import open_engines
 from signoff_server.store.migrations import upgrade
 from signoff_server.wakeups import Hub
@@ -67,7 +67,7 @@ def open_server(settings: Settings, world: World) -> Server:
         hub=hub,
         approvals=Approvals(database, execute, world, most_pending=settings.pending_cap),
         principals=principals,
-        authenticator=Authenticator(principals, world),
+        authenticator=Authenticator(principals, world, alone=engines.lock is not None),
         metrics=metrics,
         url=settings.public_url or f"http://{settings.host}:{settings.port}",
         document=openapi.document,
@@ -81,7 +81,13 @@ def build(server: Server, *, hints: bool = True) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         follower = Follower(server.database, server.hub, hints=hints)
         await follower.start()
-        server.database.on_commit = follower.hint
+
+        def committed(what: Committed) -> None:
+            server.authenticator.touched(what.subjects)
+            server.approvals.views.keep(what)
+            follower.hint(what)
+
+        server.database.on_commit = committed
         runner = Agenda(server.database, handlers(server.approvals), server.world)
         tasks = [asyncio.create_task(follower.run()), asyncio.create_task(runner.run())]
         try:
@@ -93,7 +99,7 @@ def build(server: Server, *, hints: bool = True) -> Starlette:
             await asyncio.to_thread(server.database.close)
 
     routes: list[Any] = [
-        StarletteRoute(route.path, _endpoint(server, route), methods=[route.method]) for route in ROUTES
+        StarletteRoute(route.path, _Endpoint(server, route), methods=[route.method]) for route in ROUTES
     ]
     # Before the routes with an id in their path, which would take "watch" for one.
     routes.insert(0, WebSocketRoute("/v1/approvals/watch", _watch(server)))
@@ -127,8 +133,20 @@ class Front:
         await self._app(scope, receive, send)
 
 
-def _endpoint(server: Server, route: Route) -> Any:
-    async def endpoint(request: Request) -> Response:
+class _Endpoint:
+    """One route as an ASGI application: what Starlette wraps around a function is not needed, no error leaves it."""
+
+    def __init__(self, server: Server, route: Route) -> None:
+        self._server = server
+        self._route = route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        response = await self._answer(request)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        server, route = self._server, self._route
         request_id: str = request.scope["request_id"]
         try:
             response = await route.handler(await _call(server, route, request))
@@ -143,8 +161,6 @@ def _endpoint(server: Server, route: Route) -> Any:
             )
         server.metrics.requests.labels(route.path, response.status_code).inc()
         return response
-
-    return endpoint
 
 
 async def _call(server: Server, route: Route, request: Request) -> Call:
