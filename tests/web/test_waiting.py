@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +10,13 @@ from starlette.websockets import WebSocketDisconnect
 
 from signoff_server.core import keys
 from signoff_server.web.watch import MAX_WATCHES
+from tests.support.databases import Databases
 from tests.support.project import Project, running
 
 
 @pytest.fixture(params=[True, False], ids=["woken", "every hint lost"])
-def waiting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
-    with running(tmp_path, hints=request.param) as (project, _):
+def waiting(request: pytest.FixtureRequest, databases: Databases) -> Iterator[Project]:
+    with running(databases, hints=request.param) as (project, _):
         yield project
 
 

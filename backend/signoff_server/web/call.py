@@ -31,7 +31,11 @@ class Call:
     key: str | None
 
     def path(self, name: str) -> str:
-        return str(self.request.path_params[name])
+        """What stands in the path. Raises `Refusal` where it could be nobody's id."""
+        found = str(self.request.path_params[name])
+        if "\x00" in found:
+            raise Refusal("not_found", "There is nothing with this id.")
+        return found
 
 
 async def read_body(request: Request, model: type[M]) -> M:
