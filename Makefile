@@ -6,13 +6,13 @@ STAMP  := $(VENV)/.installed
 N      ?= 20
 WORKERS ?= 2
 
-.PHONY: demo test test-core test-server check format crash fuzz openapi clean
+.PHONY: demo test test-core test-server check format crash fuzz bench openapi clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt uv 2>/dev/null || true
-	@if [ -x $(BIN)/uv ]; then VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c constraints.txt -e '.[server]' --group dev; \
-	else $(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' && $(BIN)/pip install --quiet -c constraints.txt -e '.[server]' --group dev; fi
+	@if [ -x $(BIN)/uv ]; then VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c constraints.txt -e '.[all]' --group dev; \
+	else $(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' && $(BIN)/pip install --quiet -c constraints.txt -e '.[all]' --group dev; fi
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## the product at work, with real processes and real kills, in a minute
@@ -42,8 +42,11 @@ crash: $(STAMP)  ## N random SIGKILLs of server and caller against a journal kep
 	$(BIN)/python -m tests.crash.run --kills $(N)
 
 fuzz: N = 2000
-fuzz: $(STAMP)  ## every boundary of openapi.yaml and N random requests against a real server; SEED= runs one again
-	$(BIN)/python -m tests.fuzz.run --cases $(N) $(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--database $(DATABASE))
+fuzz: $(STAMP)  ## every boundary of openapi.yaml and N random requests against a real server; SEED=, DB=postgresql://…
+	$(BIN)/python -m tests.fuzz.run --cases $(N) $(if $(SEED),--seed $(SEED)) $(if $(DB),--database $(DB))
+
+bench: $(STAMP)  ## what it costs, as JSON lines; ONLY="latency parked", QUICK=1, DB=postgresql://…
+	@$(BIN)/python -m bench $(ONLY) $(if $(QUICK),--scale 0.05) $(if $(DB),--database $(DB))
 
 openapi: $(STAMP)
 	$(BIN)/python -m signoff_server.web.openapi > openapi.yaml

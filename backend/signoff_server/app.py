@@ -25,7 +25,7 @@ from signoff_server.service.execute import Execute
 from signoff_server.service.principals import Principals
 from signoff_server.settings import Settings, host_name
 from signoff_server.store import agenda
-from signoff_server.store.database import Database
+from signoff_server.store.database import Committed, Database
 from signoff_server.store.dialects import open_engines
 from signoff_server.store.migrations import upgrade
 from signoff_server.wakeups import Hub
@@ -65,9 +65,9 @@ def open_server(settings: Settings, world: World) -> Server:
         world=world,
         database=database,
         hub=hub,
-        approvals=Approvals(database, execute, world),
+        approvals=Approvals(database, execute, world, most_pending=settings.pending_cap),
         principals=principals,
-        authenticator=Authenticator(principals, world),
+        authenticator=Authenticator(principals, world, alone=engines.lock is not None),
         metrics=metrics,
         url=settings.public_url or f"http://{settings.host}:{settings.port}",
         document=openapi.document,
@@ -81,7 +81,13 @@ def build(server: Server, *, hints: bool = True) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         follower = Follower(server.database, server.hub, hints=hints)
         await follower.start()
-        server.database.on_commit = follower.hint
+
+        def committed(what: Committed) -> None:
+            server.authenticator.touched(what.subjects)
+            server.approvals.views.keep(what)
+            follower.hint(what)
+
+        server.database.on_commit = committed
         runner = Agenda(server.database, handlers(server.approvals), server.world)
         tasks = [asyncio.create_task(follower.run()), asyncio.create_task(runner.run())]
         try:

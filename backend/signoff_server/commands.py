@@ -26,7 +26,7 @@ from signoff_server.core.events import SYSTEM
 from signoff_server.service.rebuild import LedgerDamaged
 from signoff_server.service.rebuild import rebuild as make_again
 from signoff_server.settings import SettingsError, load
-from signoff_server.store.dialects import DatabaseRefused, open_engines
+from signoff_server.store.dialects import ACCEPTED, DatabaseRefused, open_engines, shown
 from signoff_server.store.migrations import upgrade
 from signoff_server.web.server import Server
 from signoff_server.world import World
@@ -42,14 +42,15 @@ _PING_SECONDS: Final = 30
 _MAX_MESSAGE: Final = 64 * 1024
 
 
-def _database_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--database", help="A file, or sqlite:///PATH. [default: signoff.db]")(function)
+def _database_option(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option("--database", help=f"{ACCEPTED[0].upper()}{ACCEPTED[1:]}. [default: {default}]")
 
 
 @click.command()
+@_database_option(".signoff/signoff.db")
 @click.option("--port", type=click.IntRange(1, 65_535), help="Port to listen on; kept over restarts.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line once it is ready to serve.")
-def dev(port: int | None, as_json: bool) -> None:
+def dev(database: str | None, port: int | None, as_json: bool) -> None:
     """Serve this folder: database, project and keys in .signoff/, nothing to configure."""
     folder = Path(".signoff").absolute()
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -59,7 +60,7 @@ def dev(port: int | None, as_json: bool) -> None:
         listener = _listen("127.0.0.1", chosen or _DEV_PORT, or_any=chosen is None)
         settings = load(
             {
-                "database": str(folder / "signoff.db"),
+                "database": database or str(folder / "signoff.db"),
                 "environment": "dev",
                 "port": listener.getsockname()[1],
                 "host": "127.0.0.1",
@@ -78,7 +79,7 @@ def dev(port: int | None, as_json: bool) -> None:
 
 
 @click.command()
-@_database_option
+@_database_option("signoff.db")
 @click.option("--host", help="Address to listen on. [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one. [default: 8484]")
 @click.option("--public-url", help="How people reach this server, as https://signoff.example.org.")
@@ -95,22 +96,23 @@ def serve(as_json: bool, **options: Any) -> None:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
         server = open_server(settings, World())
     _log_to_stderr(settings.log_level)
-    line = {"url": server.url, "database": settings.database, "pid": os.getpid()}
+    database = shown(settings.database)
+    line = {"url": server.url, "database": database, "pid": os.getpid()}
 
     def ready() -> None:
-        click.echo(json.dumps(line) if as_json else f"signoff serves {settings.database} at {server.url}")
+        click.echo(json.dumps(line) if as_json else f"signoff serves {database} at {server.url}")
 
     _run(_serve(server, listener, ready))
 
 
 @click.command()
-@_database_option
+@_database_option("signoff.db")
 @click.option("--project", help="Name of the project. [default: default]")
 @click.option("--environment", help="dev, test or live: the middle of the key. [default: live]")
 @click.option("--name", required=True, help="Name of the human who administers it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def setup(name: str, as_json: bool, **options: Any) -> None:
-    """Make a project, its first admin and their key. The server must not be running."""
+    """Make a project, its first admin and their key. A server on a file must not be running."""
     with _refused():
         settings = load(options)
         server = open_server(settings, World())
@@ -139,10 +141,10 @@ def setup(name: str, as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@_database_option
+@_database_option("signoff.db")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def rebuild(as_json: bool, **options: Any) -> None:
-    """Check the ledger and make all that is derived from it again. The server must not be running."""
+    """Check the ledger and make all that is derived from it again. Stop the servers first."""
     with _refused():
         settings = load(options)
         engines = open_engines(settings.database)
@@ -247,7 +249,7 @@ async def _dev_project(server: Server, folder: Path) -> _Ready:
     reviewer = await _credentials(
         server, project, folder / "reviewer.json", _user_name(), "human", "admin", REVIEWER_SCOPES
     )
-    return _Ready(server.url, project, app, reviewer, server.settings.database)
+    return _Ready(server.url, project, app, reviewer, shown(server.settings.database))
 
 
 async def _credentials(

@@ -21,7 +21,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    database: str = Field(default="signoff.db", description="a file, or sqlite:///PATH")
+    database: str = Field(default="signoff.db", description="a file, or the URL of a database")
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8484, ge=0, le=65_535, description="port to listen on; 0 takes a free one")
     public_url: str | None = Field(
@@ -32,6 +32,9 @@ class Settings(BaseModel):
     )
     environment: Literal["dev", "test", "live"] = Field(default="live", description="the middle of every key issued")
     project: str = Field(default="default", description="name of the project that setup makes")
+    pending_cap: int = Field(
+        default=10_000, ge=0, description="how many approvals one requester may have pending; 0 is no limit"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="what is logged")
 
     @property

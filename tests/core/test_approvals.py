@@ -229,3 +229,13 @@ def test_an_event_that_cannot_follow_is_an_error() -> None:
 @pytest.mark.parametrize("at", [0, 1, 999, 1_000, 1_790_000_000_123, 253_402_300_799_999])
 def test_times_survive_their_text(at: int) -> None:
     assert from_text(to_text(at)) == at
+
+
+def test_a_requester_has_no_more_pending_than_the_limit() -> None:
+    for waiting, most in ((0, None), (10**6, None), (4, 5)):
+        assert core.decide(None, replace(REQUEST, waiting=waiting, most=most), T0)
+    for waiting in (5, 6):
+        with pytest.raises(Refusal) as refusal:
+            core.decide(None, replace(REQUEST, waiting=waiting, most=5), T0)
+        assert (refusal.value.code, refusal.value.status) == ("pending_cap", 429)
+        assert refusal.value.retry_after

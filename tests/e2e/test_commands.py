@@ -114,7 +114,7 @@ def test_serve_reads_the_environment_and_says_what_is_wrong(tmp_path: Path) -> N
     refused = command("serve", tmp_path, SIGNOFF_PORT="http")
     assert refused.returncode == 2
     assert "SIGNOFF_PORT" in refused.stderr
-    refused = command("serve", tmp_path, "--port", "0", "--database", "postgresql://h/d")
+    refused = command("serve", tmp_path, "--port", "0", "--database", "mysql://h/d")
     assert refused.returncode == 1
     assert "sqlite:///PATH" in refused.stderr
 

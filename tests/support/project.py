@@ -77,11 +77,11 @@ class Project:
 
 
 @contextmanager
-def running(folder: Path, *, hints: bool = True) -> Iterator[tuple[Project, Project]]:
+def running(folder: Path, *, hints: bool = True, **settings: Any) -> Iterator[tuple[Project, Project]]:
     """Two projects of the same cast on one server."""
     world = StillWorld()
-    settings = Settings(database=str(folder / "signoff.db"), environment="test", allowed_hosts=("testserver",))
-    server = open_server(settings, world)
+    given = {"database": str(folder / "signoff.db"), "environment": "test", "allowed_hosts": ("testserver",)}
+    server = open_server(Settings(**given | settings), world)
     casts = [asyncio.run(_cast(server, name)) for name in ("one", "two")]
     with TestClient(build(server, hints=hints)) as client:
         first, second = (Project(server, world, client, *cast) for cast in casts)

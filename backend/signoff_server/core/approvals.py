@@ -18,6 +18,7 @@ from signoff_server.core.refusals import Refusal
 
 LEASE: Final = 60_000
 APPROVED_FOR: Final = 24 * 3_600_000
+_CAP_RETRY: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Request:
+    """`waiting` counts what this requester has pending, of which there are `most` at once; None is no limit."""
+
     actor: Actor
     payload: Payload
     name: str
@@ -103,6 +106,8 @@ class Request:
     on_behalf_of: str | None = None
     initiator: str | None = None
     approved_for: int = APPROVED_FOR
+    waiting: int = 0
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +199,11 @@ def decide(state: Approval | None, command: Command, now: int) -> list[Event]:
 def _request(state: Approval | None, command: Request, now: int) -> list[Event]:
     if state is not None:
         raise Refusal("already_decided", "An approval with this id exists.", current=standing(state, now))
+    if command.most is not None and command.waiting >= command.most:
+        told = (
+            f"{command.waiting} approvals that you asked for are pending, and {command.most} may be: wait, or cancel."
+        )
+        raise Refusal("pending_cap", told, retry_after=_CAP_RETRY)
     need, source = command.requirement, command.source
     facts = {
         "name": command.name,

@@ -32,11 +32,12 @@ _EVOLVE: Final[dict[str, Callable[[Any, Recorded], State]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Job(Generic[T]):
-    """A plan, with the streams and idempotency keys that it is going to ask for."""
+    """A plan, with the streams and idempotency keys that it is going to ask for, and whose pending ones it counts."""
 
     plan: "Callable[[Unit], T]"
     subjects: tuple[str, ...] = ()
     once: tuple[bytes, ...] = ()
+    requester: str | None = None
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class _Standing:
     streams: dict[str, Stream]
     taken: dict[bytes, Taken]
     leases: dict[str, int]
+    waiting: dict[str, int]
     seq: int
     changes: list[Change] = field(default_factory=list)
 
@@ -72,6 +74,10 @@ class Unit:
     def lease(self, subject: str) -> int | None:
         """Until when the subject's lease stands."""
         return self._standing.leases.get(subject)
+
+    def waiting(self, requester: str) -> int:
+        """How many approvals this requester waits for."""
+        return self._standing.waiting.get(requester, 0)
 
     def record(self, subject: str, actor: Actor, events: Iterable[Event]) -> None:
         """Add `events` to the subject's stream."""
@@ -104,6 +110,8 @@ class Unit:
                 standing.taken[index.once] = Taken(event.subject, index.fingerprint)
             if event.type == "approval.redeemed":
                 standing.leases[event.subject] = self.now + approvals_core.LEASE
+            for requester, more in approvals.waits(change).items():
+                standing.waiting[requester] = standing.waiting.get(requester, 0) + more
         standing.changes.extend(self.changes)
 
     def _stream(self, subject: str) -> Stream | None:
@@ -126,10 +134,16 @@ class Execute:
         self.database: Database
 
     async def __call__(
-        self, project: str, plan: Callable[[Unit], T], *, subjects: tuple[str, ...] = (), once: tuple[bytes, ...] = ()
+        self,
+        project: str,
+        plan: Callable[[Unit], T],
+        *,
+        subjects: tuple[str, ...] = (),
+        once: tuple[bytes, ...] = (),
+        requester: str | None = None,
     ) -> T:
         """What `plan` returns, after the commit. Raises what it raises."""
-        value: T = await self.database.submit(project, Job(plan, subjects, once))
+        value: T = await self.database.submit(project, Job(plan, subjects, once, requester))
         return value
 
     def run_group(self, connection: Connection, project: str, jobs: Sequence[Job[Any]]) -> Group:
@@ -142,6 +156,7 @@ class Execute:
             streams=ledger.load(connection, project, subjects),
             taken=ledger.once(connection, {key for job in jobs for key in job.once}),
             leases=agenda.leases(connection, subjects),
+            waiting=principals.waiting(connection, {job.requester for job in jobs if job.requester is not None}),
             seq=head.seq,
         )
         outcomes = [self._run(job, Unit(connection, project, now, standing, self._world)) for job in jobs]
@@ -151,9 +166,7 @@ class Execute:
         ledger.append(connection, project, head, changes)
         self._world.failpoint("write.after_append")
         follow(connection, project, changes, now)
-        touched = tuple(dict.fromkeys(change.event.subject for change in changes))
-        committed = Committed(project, changes[0].event.seq, changes[-1].event.seq, touched)
-        return Group(outcomes, changes[0].event.id, committed)
+        return Group(outcomes, changes[0].event.id, Committed(project, tuple(changes)))
 
     def _run(self, job: Job[Any], unit: Unit) -> Any:
         try:
@@ -168,7 +181,8 @@ class Execute:
 
 def follow(connection: Connection, project: str, changes: Sequence[Change], now: int) -> None:
     """Bring projections and agenda up to `changes`."""
-    approvals.project(connection, project, changes)
+    # Principals first: an approval is counted in the row of whoever asked for it.
     principals.project(connection, project, changes)
+    approvals.project(connection, project, changes)
     due = [reaction for change in changes for reaction in reactions(change.event, change.state)]
     agenda.carry_out(connection, project, due, now)

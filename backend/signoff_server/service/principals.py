@@ -34,13 +34,12 @@ class Principals:
 
     async def project(self, name: str) -> str:
         """The id of the project with this name; made where there is none."""
-
         found = await self._database.read(ledger.project_named, name)
-        if found is not None:
-            return found
-        project, now = self._world.new_id("prj"), self._world.now()
-        await self._database.write(ledger.create_project, project, name, now)
-        return project
+        if found is None:
+            await self._database.write(ledger.create_project, self._world.new_id("prj"), name, self._world.now())
+            found = await self._database.read(ledger.project_named, name)
+            assert found is not None
+        return found
 
     async def create(
         self, project: str, actor: Actor, *, name: str, kind: str, role: str, owner: str | None

@@ -28,13 +28,14 @@ def rebuild(connection: Connection, now: int) -> list[Rebuilt]:
 
     The agenda too is made again, with one fresh lease for each open redemption: nobody loses a lease to a rebuild.
     """
-    for table in DERIVED:
-        connection.execute(delete(table))
-    return [_rebuild_project(connection, project, now) for project in ledger.projects(connection)]
+    return [_rebuild_project(connection, project, now) for project in sorted(ledger.projects(connection))]
 
 
 def _rebuild_project(connection: Connection, project: str, now: int) -> Rebuilt:
+    # Locked first: what a server that still runs records comes before all of this or after it.
     head = ledger.lock_head(connection, project)
+    for table in DERIVED:
+        connection.execute(delete(table).where(table.c.project == project))
     states: dict[str, State] = {}
     frontier: list[bytes] = []
     seq = 0

@@ -1,17 +1,19 @@
 """Approvals as rows to list by, and as they are shown: state, what people wrote, and the names of who acted."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from signoff_server.core.approvals import Approval
 from signoff_server.store import agenda, ledger, principals
+from signoff_server.store.statements import Statement
 from signoff_server.store.tables import APPROVALS, PRINCIPALS
 
-_NEW = insert(APPROVALS)
-_MOVED = update(APPROVALS).where(APPROVALS.c.id == bindparam("of")).values(status=bindparam("now_status"))
+_NEW = Statement(insert(APPROVALS))
+_MOVED = Statement(update(APPROVALS).where(APPROVALS.c.id == bindparam("of")).values(status=bindparam("now_status")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Filter:
 def project(connection: Connection, project_id: str, changes: Sequence[ledger.Change]) -> None:
     """Bring the rows up to `changes`."""
     made, moved = [], {}
+    waiting: Counter[str] = Counter()
     for change in changes:
         if not isinstance(change.state, Approval):
             continue
@@ -53,18 +56,27 @@ def project(connection: Connection, project_id: str, changes: Sequence[ledger.Ch
             made.append(_row(project_id, change.state, change.payload.index.search))
         elif change.state.closed_seq == change.event.seq:
             moved[change.state.id] = {"of": change.state.id, "now_status": change.state.status}
-    if made:
-        connection.execute(_NEW, made)
-    if moved:
-        connection.execute(_MOVED, list(moved.values()))
+        waiting.update(waits(change))
+    _NEW.run(connection, made)
+    _MOVED.run(connection, list(moved.values()))
+    principals.wait_for(connection, waiting)
+
+
+def waits(change: ledger.Change) -> dict[str, int]:
+    """Who waits for how many approvals more by this change. A workflow that waits is not counted."""
+    state = change.state
+    if not isinstance(state, Approval) or state.source.execution_id is not None or state.requested_by.id is None:
+        return {}
+    more = int(change.event.version == 1) - int(state.closed_seq == change.event.seq)
+    return {state.requested_by.id: more} if more else {}
 
 
 def views(connection: Connection, project_id: str, ids: Iterable[str]) -> dict[str, ApprovalView]:
     """The approvals among `ids`, in a handful of queries, however many they are."""
     streams = ledger.load(connection, project_id, ids)
     states = [stream.state for stream in streams.values() if isinstance(stream.state, Approval)]
-    said = ledger.payloads(connection, project_id, {seq for state in states for seq in _seqs(state)})
-    names = principals.names(connection, {who for state in states for who in _people(state)})
+    said = ledger.payloads(connection, project_id, {seq for state in states for seq in seqs(state)})
+    names = principals.names(connection, {who for state in states for who in people(state)})
     open_ones = [state.id for state in states if state.redemption and state.redemption.outcome is None]
     until = agenda.leases(connection, open_ones)
     return {
@@ -72,7 +84,7 @@ def views(connection: Connection, project_id: str, ids: Iterable[str]) -> dict[s
             project_id,
             state,
             said[state.requested_seq],
-            {seq: said[seq] for seq in _seqs(state)},
+            {seq: said[seq] for seq in seqs(state)},
             names,
             until.get(state.id),
         )
@@ -99,10 +111,13 @@ def search(
     if wanted.before is not None:
         statement = statement.where(columns.seq < wanted.before)
     if wanted.name is not None:
-        statement = statement.where(columns.name.ilike(ledger.like(wanted.name), escape=ledger.LIKE_ESCAPE))
+        pattern = ledger.like(wanted.name.casefold())
+        statement = statement.where(func.lower(columns.name).like(pattern, escape=ledger.LIKE_ESCAPE))
     if wanted.q is not None:
         pattern = f"%{ledger.escaped(wanted.q.casefold())}%"
-        matches = (columns.search.like(pattern, escape="\\"), columns.name.ilike(pattern, escape="\\"))
+        matches = (
+            column.like(pattern, escape=ledger.LIKE_ESCAPE) for column in (columns.search, func.lower(columns.name))
+        )
         statement = statement.where(or_(*matches))
     if wanted.requested_by is not None:
         named = select(PRINCIPALS.c.id).where(
@@ -131,14 +146,16 @@ def _row(project_id: str, state: Approval, search_text: str) -> dict[str, Any]:
     }
 
 
-def _seqs(state: Approval) -> list[int]:
+def seqs(state: Approval) -> list[int]:
+    """The events whose payloads are shown of an approval."""
     redemption = state.redemption.seq if state.redemption else None
-    seqs = (state.requested_seq, state.closed_seq, redemption, *(vote.seq for vote in state.votes))
-    return [seq for seq in dict.fromkeys(seqs) if seq is not None]
+    every = (state.requested_seq, state.closed_seq, redemption, *(vote.seq for vote in state.votes))
+    return [seq for seq in dict.fromkeys(every) if seq is not None]
 
 
-def _people(state: Approval) -> list[str]:
+def people(state: Approval) -> list[str]:
+    """The principals whose names are shown of an approval."""
     closed = state.closed_by.id if state.closed_by else None
     voters = (vote.by.id for vote in state.votes)
-    people = (state.requested_by.id, closed, *voters, *state.requirement.reviewers)
-    return [person for person in people if person is not None]
+    every = (state.requested_by.id, closed, *voters, *state.requirement.reviewers)
+    return [person for person in dict.fromkeys(every) if person is not None]

@@ -1,11 +1,13 @@
-"""Reading in threads, and the one writer that commits in groups.
+"""Reading in threads, and the writer that commits in groups.
 
-Commands wait in a queue for their project. The writer takes all that has gathered for one project and commits it as
-one transaction; whoever waits is answered after the commit and not before. There is no pause to fill a group: a lone
-command commits at once.
+Commands wait in a queue for their project. The writer (one thread, or a few where the database lets several write)
+takes all that has gathered for one project and commits it as one transaction; whoever waits is answered after the
+commit and not before. There is no pause to fill a group: a lone command commits at once. No two threads write for one
+project, they would only wait for one another.
 
 A commit whose end is not known is settled by looking for its first event in the ledger: found, the real answers go
-out; else everybody hears 503 (or 507) and nothing is tried again on a guess.
+out; else everybody hears 503 (or 507) and nothing is tried again on a guess. Only what broke before its commit was
+asked for, on a connection that was dead, is begun again on a new one: that is no guess.
 """
 
 import asyncio
@@ -23,23 +25,33 @@ from sqlalchemy.exc import DBAPIError
 
 from signoff_server.core.refusals import Refusal
 from signoff_server.store import ledger
-from signoff_server.store.dialects import Engines, Fault, fault
+from signoff_server.store.dialects import READERS, Engines, Fault, fault
+from signoff_server.store.ledger import Change
 from signoff_server.world import World
 
 T = TypeVar("T")
 _LOG: Final = logging.getLogger("signoff.database")
-_READERS: Final = 4
 _GROUP: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a group wrote: for whoever wants to wake somebody."""
+    """What a group wrote, one change at least: for whoever wants to wake somebody."""
 
     project: str
-    first_seq: int
-    last_seq: int
-    subjects: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+    @property
+    def first_seq(self) -> int:
+        return self.changes[0].event.seq
+
+    @property
+    def last_seq(self) -> int:
+        return self.changes[-1].event.seq
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(change.event.subject for change in self.changes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +85,15 @@ class Database:
         self.on_group: Callable[[int, float], None] = lambda _size, _seconds: None
         self._run_group = run_group
         self._world = world
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="signoff-read")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="signoff-read")
         self._queue: OrderedDict[str, list[_Entry]] = OrderedDict()
+        self._busy: set[str] = set()
         self._gathered = threading.Condition()
         self._closing = False
-        self._thread = threading.Thread(target=self._write_on, name="signoff-write", daemon=True)
-        self._thread.start()
+        names = (f"signoff-write-{number}" for number in range(engines.writers))
+        self._writers = [threading.Thread(target=self._write_on, name=name, daemon=True) for name in names]
+        for writer in self._writers:
+            writer.start()
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
         """`function(connection, *args)` on one view of what is committed. Raises `Refusal` when unreachable."""
@@ -97,16 +112,19 @@ class Database:
         """Write what is queued, then stop."""
         with self._gathered:
             self._closing = True
-            self._gathered.notify()
-        self._thread.join()
+            self._gathered.notify_all()
+        for writer in self._writers:
+            writer.join()
         self._readers.shutdown()
         self.engines.close()
 
-    def _read(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
+    def _read(self, function: Callable[..., T], args: tuple[Any, ...], *, again: bool = True) -> T:
         try:
             with self.engines.reader.begin() as connection:
                 return function(connection, *args)
         except DBAPIError as error:
+            if error.connection_invalidated and again:
+                return self._read(function, args, again=False)
             _LOG.error("a read failed: %s", error.orig)
             raise _refusal(fault(error)) from error
 
@@ -120,24 +138,40 @@ class Database:
             self._gathered.notify()
         return entry.future
 
-    # ------------------------------------------------------------ the writer's thread
+    # ------------------------------------------------------------ the writer's threads
 
     def _write_on(self) -> None:
-        while True:
-            with self._gathered:
-                self._gathered.wait_for(lambda: self._queue or self._closing)
-                if not self._queue:
-                    return
-                project, entries = self._queue.popitem(last=False)
-                if project and len(entries) > _GROUP:
-                    self._queue[project] = entries[_GROUP:]
-                    entries = entries[:_GROUP]
-            self._write_group(project, entries)
+        while (taken := self._take()) is not None:
+            project, entries = taken
+            try:
+                self._write_group(project, entries)
+            finally:
+                with self._gathered:
+                    self._busy.discard(project)
+
+    def _take(self) -> tuple[str, list[_Entry]] | None:
+        """The next project that nobody writes for, with what has gathered for it; None when all is written."""
+        with self._gathered:
+            while True:
+                project = next((name for name in self._queue if name not in self._busy), None)
+                if project is not None:
+                    break
+                if self._closing:
+                    return None
+                self._gathered.wait()
+            entries = self._queue.pop(project)
+            # What belongs to no project is a transaction each.
+            most = _GROUP if project else 1
+            if len(entries) > most:
+                self._queue[project] = entries[most:]
+            if project:
+                self._busy.add(project)
+            return project, entries[:most]
 
     def _write_group(self, project: str, entries: list[_Entry]) -> None:
         if not project:
-            for entry in entries:
-                self._answer([entry], self._alone(entry))
+            (entry,) = entries
+            self._answer(entries, self._alone(entry))
             return
         started = self._world.now()
         group = self._settled_group(project, entries)
@@ -148,7 +182,7 @@ class Database:
         self.on_group(len(entries), (self._world.now() - started) / 1000)
         self._answer(entries, group)
 
-    def _settled_group(self, project: str, entries: list[_Entry]) -> Group | None:
+    def _settled_group(self, project: str, entries: list[_Entry], *, again: bool = True) -> Group | None:
         """What became of the group; None where one of several was at fault and each has to run alone."""
         group: Group | None = None
         self._world.failpoint("write.before_begin")
@@ -159,6 +193,8 @@ class Database:
             self._world.failpoint("write.after_commit")
             return group
         except DBAPIError as error:
+            if group is None and error.connection_invalidated and again:
+                return self._settled_group(project, entries, again=False)
             kind = fault(error)
             _LOG.error("a commit of %d commands failed: %s (%s)", len(entries), kind.value, error.orig)
             if kind is Fault.DATA and len(entries) > 1:

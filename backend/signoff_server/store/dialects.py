@@ -2,21 +2,28 @@
 
 SQLite: one server process for a file, held by a lock beside it; WAL; every commit is synced (`synchronous=FULL`), and
 the settings are read back, because a pragma that is not understood is silently ignored.
+
+PostgreSQL: any number of server processes; several writers, each with a project of its own. Reads see one snapshot
+(`REPEATABLE READ`), writes take their turn at the head row (`READ COMMITTED`). Nothing is left in a session between two
+transactions, so a pooler that hands out a connection for a transaction (PgBouncer) may stand between.
 """
 
 import fcntl
 import os
 import sqlite3
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
 
+ACCEPTED: Final = "a file name, sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
+READERS: Final = 4
+_WRITERS: Final = 4
 _BUSY_TIMEOUT_MS: Final = 5_000
 _SETTINGS: Final = {
     "journal_mode": "wal",
@@ -25,6 +32,13 @@ _SETTINGS: Final = {
     "busy_timeout": _BUSY_TIMEOUT_MS,
     "trusted_schema": 0,
 }
+_POSTGRES: Final = ("postgresql", "postgres", "postgresql+psycopg")
+# Of libpq: how soon a connection that is dead without a word counts as dead. Seconds, and milliseconds.
+_LIFE_SIGNS: Final = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}
+_UNHEARD_MS: Final = 15_000
+_OLDEST: Final = 130_000
+# Any number will do, as long as every signoff takes the same.
+_SCHEMA_LOCK: Final = 0x7369676E6F6666
 
 
 class DatabaseRefused(Exception):
@@ -41,11 +55,15 @@ class Fault(Enum):
 
 @dataclass
 class Engines:
-    """One engine to write with, one thread at a time, and one to read with."""
+    """One engine to write with, `writers` threads at a time, and one to read with.
+
+    With `lock` no other server process has this database open.
+    """
 
     writer: Engine
     reader: Engine
-    lock: TextIO | None = field(default=None)
+    writers: int = 1
+    lock: TextIO | None = None
 
     def close(self) -> None:
         self.writer.dispose()
@@ -55,11 +73,61 @@ class Engines:
 
 
 def open_engines(database: str) -> Engines:
-    """Open a database by URL (`sqlite:///PATH`) or file name. Raises `DatabaseRefused`."""
-    path = sqlite_path(database)
+    """Open a database by URL or file name (`ACCEPTED`). Raises `DatabaseRefused`."""
+    if "://" not in database:
+        return _open_file(Path(database).absolute())
+    try:
+        url = make_url(database)
+    except ArgumentError as error:
+        raise DatabaseRefused(f"the database is {ACCEPTED}") from error
+    if url.drivername in _POSTGRES:
+        return _open_postgres(url.set(drivername="postgresql+psycopg"))
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        raise DatabaseRefused(f"the database is {ACCEPTED} (a file: memory would forget everything)")
+    return _open_file(Path(url.database).absolute())
+
+
+def shown(database: str) -> str:
+    """A database setting as it may be printed: without its password."""
+    try:
+        return _shown(make_url(database))
+    except ArgumentError:
+        return database
+
+
+def lock_schema(connection: Connection) -> None:
+    """Until the transaction ends, nobody else changes the schema."""
+    # The write lock of a SQLite transaction keeps everybody out from its beginning.
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _SCHEMA_LOCK})
+
+
+def fault(error: DBAPIError) -> Fault:
+    """What `error` means. What is not known to have failed cleanly counts as lost."""
+    original = error.orig
+    if getattr(original, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return Fault.FULL
+    # disk_full of PostgreSQL
+    if getattr(original, "sqlstate", None) == "53100":
+        return Fault.FULL
+    if isinstance(error, IntegrityError | DataError | ProgrammingError):
+        return Fault.DATA
+    if isinstance(original, sqlite3.InterfaceError | OverflowError | TypeError):
+        return Fault.DATA
+    return Fault.LOST
+
+
+def _shown(url: URL) -> str:
+    return url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=True)
+
+
+# ---------------------------------------------------------------- SQLite
+
+
+def _open_file(path: Path) -> Engines:
     lock = _lock(path)
     try:
-        engines = Engines(_engine(path, "BEGIN IMMEDIATE"), _engine(path, "BEGIN", read_only=True), lock)
+        engines = Engines(_engine(path, "BEGIN IMMEDIATE"), _engine(path, "BEGIN", read_only=True), lock=lock)
         with engines.writer.connect() as connection:
             _verify(connection.connection.dbapi_connection)
     except Exception as error:
@@ -68,32 +136,6 @@ def open_engines(database: str) -> Engines:
             raise DatabaseRefused(f"{path} cannot be opened: {error.orig}") from error
         raise
     return engines
-
-
-def sqlite_path(database: str) -> Path:
-    """The file that a database setting names. Raises `DatabaseRefused` for what this server cannot open."""
-    if "://" not in database:
-        return Path(database).absolute()
-    try:
-        url = make_url(database)
-    except ArgumentError as error:
-        raise DatabaseRefused("the database is a file name or sqlite:///PATH") from error
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
-        raise DatabaseRefused("the database is a file name or sqlite:///PATH (a file: memory would forget everything)")
-    return Path(url.database).absolute()
-
-
-def fault(error: DBAPIError) -> Fault:
-    """What `error` means. What is not known to have failed cleanly counts as lost."""
-    original = error.orig
-    code = getattr(original, "sqlite_errorcode", None)
-    if code == sqlite3.SQLITE_FULL:
-        return Fault.FULL
-    if isinstance(error, IntegrityError) or isinstance(original, sqlite3.DataError | sqlite3.ProgrammingError):
-        return Fault.DATA
-    if isinstance(original, sqlite3.InterfaceError | OverflowError | TypeError):
-        return Fault.DATA
-    return Fault.LOST
 
 
 def _lock(path: Path) -> TextIO:
@@ -122,7 +164,8 @@ def _engine(path: Path, begin: str, *, read_only: bool = False) -> Engine:
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
     url = URL.create("sqlite", database=str(path))
-    engine = create_engine(url, pool_size=8, max_overflow=0, connect_args={"check_same_thread": False})
+    connecting = {"check_same_thread": False}
+    engine = create_engine(url, pool_size=8, max_overflow=0, hide_parameters=True, connect_args=connecting)
 
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _record: object) -> None:
@@ -134,7 +177,7 @@ def _engine(path: Path, begin: str, *, read_only: bool = False) -> Engine:
 
     @event.listens_for(engine, "begin")
     def start(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
+        connection.connection.driver_connection.execute(begin)
 
     return engine
 
@@ -146,3 +189,60 @@ def _verify(connection: Any) -> None:
             raise DatabaseRefused(
                 f"SQLite has {name} = {found}, and {wanted} is needed: is the file on a network disk?"
             )
+
+
+# ---------------------------------------------------------------- PostgreSQL
+
+
+def _open_postgres(url: URL) -> Engines:
+    try:
+        engines = Engines(_pool(url, _WRITERS), _pool(url, READERS, read_only=True), writers=_WRITERS)
+    except ModuleNotFoundError as error:
+        raise DatabaseRefused("PostgreSQL needs a driver: pip install 'signoff[postgres]'") from error
+    try:
+        with engines.writer.connect() as connection:
+            _verify_postgres(connection)
+    except DBAPIError as error:
+        engines.close()
+        told = " ".join(str(error.orig).split())
+        raise DatabaseRefused(f"{_shown(url)} cannot be opened: {told}") from error
+    except DatabaseRefused:
+        engines.close()
+        raise
+    return engines
+
+
+def _pool(url: URL, size: int, *, read_only: bool = False) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=size,
+        max_overflow=0,
+        hide_parameters=True,
+        use_native_hstore=False,
+        isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
+        # Prepared statements live in a session, which a pooler may take away between two transactions.
+        connect_args={**_LIFE_SIGNS, "tcp_user_timeout": _UNHEARD_MS, "prepare_threshold": None},
+    )
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: object) -> None:
+        connection.read_only = read_only
+
+    return engine
+
+
+def _verify_postgres(connection: Connection) -> None:
+    """Refuse what would acknowledge without having kept. Raises `DatabaseRefused`."""
+
+    def setting(name: str) -> str:
+        return str(connection.execute(text("SELECT current_setting(:name)"), {"name": name}).scalar_one())
+
+    for name in ("fsync", "synchronous_commit"):
+        if setting(name) == "off":
+            raise DatabaseRefused(f"PostgreSQL has {name} = off and may lose what it acknowledged: turn it on")
+    if int(setting("server_version_num")) < _OLDEST:
+        raise DatabaseRefused(f"PostgreSQL {setting('server_version')} is too old: 13 or newer is needed")
+    if setting("server_encoding") != "UTF8":
+        raise DatabaseRefused("the database's encoding is not UTF8: make one with ENCODING 'UTF8' TEMPLATE template0")
+    if setting("transaction_read_only") == "on":
+        raise DatabaseRefused("the database takes no writes: is it a standby? Give the address of the primary")

@@ -102,7 +102,7 @@ class ApprovalRow(SQLModel, table=True):
 
 
 class PrincipalRow(SQLModel, table=True):
-    """Who acts in a project. A name is taken whatever its case."""
+    """Who acts in a project. A name is taken whatever its case. `pending` counts the approvals that they wait for."""
 
     __tablename__ = "principals"
     __table_args__ = (UniqueConstraint("project", "folded"), Index(None, "project", "seq"))
@@ -116,6 +116,7 @@ class PrincipalRow(SQLModel, table=True):
     owner: str | None = Field(sa_type=Text)
     role: str = Field(sa_type=Text)
     created_at: int = Field(sa_type=BigInteger)
+    pending: int = Field(sa_type=BigInteger)
 
 
 class KeyRow(SQLModel, table=True):

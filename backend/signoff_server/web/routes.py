@@ -73,7 +73,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         _ASK,
         body=models.CreateApproval,
         keyed=True,
-        refuses=("idempotency_key_reuse", "no_eligible_reviewer"),
+        refuses=("idempotency_key_reuse", "no_eligible_reviewer", "pending_cap"),
     ),
     Route(
         "GET",

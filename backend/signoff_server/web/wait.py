@@ -25,7 +25,9 @@ async def hold(call: Call, approval: str, seconds: int) -> ApprovalView:
             while True:
                 woken.clear()
                 await server.authenticator.caller(call.request.headers)
-                view = await server.approvals.get(caller, approval)
+                view = await server.approvals.just_closed(caller, approval) or await server.approvals.get(
+                    caller, approval
+                )
                 left = deadline - time.monotonic()
                 if view.state.status != "pending" or left <= 0 or gone.done():
                     return view

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, inspect, text
 
-from signoff_server.store.dialects import DatabaseRefused, Engines
+from signoff_server.store.dialects import DatabaseRefused, Engines, lock_schema
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 # The newest revision; a test holds it equal to the scripts.
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 
 
 def revision(connection: Connection) -> str | None:
@@ -22,8 +22,9 @@ def revision(connection: Connection) -> str | None:
 
 
 def upgrade(engines: Engines) -> None:
-    """Run the missing migrations in one transaction, under the writer's lock. Raises `DatabaseRefused`."""
+    """Run the missing migrations in one transaction, one process at a time. Raises `DatabaseRefused`."""
     with engines.writer.connect() as connection, connection.begin():
+        lock_schema(connection)
         found = revision(connection)
         if found == HEAD:
             return
