@@ -10,13 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_DEV = "from signoff_server.commands import dev; dev()"
+DEV = "from signoff_server.commands import dev; dev()"
 
 
 class RunningServer:
     """Started and ready when it is made. Killing it and starting it again keeps folder, port and keys."""
 
-    def __init__(self, folder: Path, *, env: Mapping[str, str] | None = None, code: str = _DEV) -> None:
+    def __init__(self, folder: Path, *, env: Mapping[str, str] | None = None, code: str = DEV) -> None:
         self.folder = folder
         self._env = dict(env or {})
         self._code = code
