@@ -6,6 +6,7 @@ It needs ptrace, which some containers forbid; `unavailable` says why it cannot 
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,8 +77,15 @@ def read(lines: Iterable[str]) -> list[Call]:
     return calls
 
 
+@dataclass
+class Failed:
+    """How many calls were made to fail; known afterwards."""
+
+    calls: int = 0
+
+
 @contextmanager
-def failing(pid: int, *rules: str, only: Iterable[str] = ()) -> Iterator[None]:
+def failing(pid: int, *rules: str, only: Iterable[str] = ()) -> Iterator[Failed]:
     """While it lasts, calls of a running process fail by `rules`, as `fdatasync:error=EIO:when=2`.
 
     Only those that are about one of the paths in `only`, where there are any.
@@ -85,15 +93,18 @@ def failing(pid: int, *rules: str, only: Iterable[str] = ()) -> Iterator[None]:
     names = ",".join(dict.fromkeys(rule.partition(":")[0] for rule in rules))
     paths = [word for path in only for word in ("-P", path)]
     injected = [word for rule in rules for word in ("-e", f"inject={rule}")]
-    command = ["strace", "-f", "-o", "/dev/null", *paths, "-e", f"trace={names}", *injected, "-p", str(pid)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stderr is not None
-        assert "attached" in (said := process.stderr.readline()), said
-        yield
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
+    failed = Failed()
+    with tempfile.NamedTemporaryFile("r") as record:
+        command = ["strace", "-f", "-s", "0", "-o", record.name, *paths, "-e", f"trace={names}", *injected]
+        process = subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.PIPE, text=True)
+        try:
+            assert process.stderr is not None
+            assert "attached" in (said := process.stderr.readline()), said
+            yield failed
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+        failed.calls = sum("(INJECTED)" in line for line in record)
 
 
 def _text(hexed: str) -> str:

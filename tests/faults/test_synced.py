@@ -12,6 +12,7 @@ from tests.faults.durable import Reply, replies, unproven
 from tests.faults.strace import Call
 from tests.support.server import DEV, RunningServer
 
+pytestmark = pytest.mark.faults
 ONE_BY_ONE, AT_ONCE = 4, 32
 
 

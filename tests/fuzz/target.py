@@ -7,7 +7,6 @@ import random
 import subprocess
 import sys
 from collections import defaultdict, deque
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -15,6 +14,7 @@ from signoff_server.app import open_server
 from signoff_server.core.events import SYSTEM
 from signoff_server.settings import Settings
 from signoff_server.world import World
+from tests.support.plain import Plain
 from tests.support.project import CAST
 
 # Leases end while it runs, so that outcomes become unknown by themselves.
@@ -49,7 +49,7 @@ class Target:
             self.stop()
             raise AssertionError(f"the server did not start: {self.log.read_text()}")
         self.url: str = json.loads(line)["url"]
-        self._connection = HTTPConnection(self.url.removeprefix("http://"), timeout=30)
+        self._client = Plain(self.url)
         self._states: dict[str, deque[Approval]] = defaultdict(lambda: deque(maxlen=_KEPT))
         self._made = 0
         self.top_up()
@@ -97,15 +97,12 @@ class Target:
         return self.post("alice", f"/v1/approvals/{approval['id']}/decision", body)
 
     def post(self, who: str, path: str, body: Any, **headers: str) -> Any:
-        return self._call(who, "POST", path, json.dumps(body).encode(), **headers)
+        return self._call(who, "POST", path, body, **headers)
 
-    def _call(self, who: str, method: str, path: str, body: bytes | None = None, **headers: str) -> Any:
-        about = {"Authorization": f"Bearer {self.keys[who]}", "Content-Type": "application/json", **headers}
-        self._connection.request(method, path, body, about)
-        reply = self._connection.getresponse()
-        told = reply.read()
-        assert reply.status in (200, 201), (path, told)
-        return json.loads(told)
+    def _call(self, who: str, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        reply = self._client.call(method, path, self.keys[who], body, **headers)
+        assert reply.status in (200, 201), (path, reply)
+        return reply.body
 
     def _redeem(self, approval: Approval) -> Approval:
         body = {"binding": approval["binding"], "redeemer": "seed"}
@@ -134,7 +131,7 @@ class Target:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.close()
+        self._client.close()
         if self._process.poll() is None:
             self.stop()
 
