@@ -10,8 +10,8 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, WebSocketRoute
 from starlette.routing import Route as StarletteRoute
-from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -108,6 +108,8 @@ def build(server: Server, *, hints: bool = True) -> Starlette:
         lifespan=lifespan,
         exception_handlers={404: _not_found, 405: _not_allowed},
     )
+    # A path with a slash too many is no other path: a client would have to send its key once more.
+    app.router.redirect_slashes = False
     app.add_middleware(Front, server=server)
     return app
 
@@ -203,7 +205,11 @@ async def _not_found(request: Request, _error: Exception) -> Response:
 
 async def _not_allowed(request: Request, _error: Exception) -> Response:
     refusal = Refusal("method_not_allowed", "This path answers other methods; see /openapi.yaml.")
-    return problem(refusal, request.scope["request_id"])
+    response = problem(refusal, request.scope["request_id"])
+    # RFC 9110, section 15.5.6. Starlette would name the methods of one route alone.
+    fitting = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    response.headers["Allow"] = ", ".join(sorted(method for route in fitting for method in route.methods))
+    return response
 
 
 _NOBODY: Final = Caller("", "", "", "system", None, frozenset(), "")

@@ -92,7 +92,8 @@ def _reply(route: Route, status: int) -> dict[str, Any]:
         reply["description"] = "There was one under this Idempotency-Key"
         reply["headers"] = {"Idempotent-Replayed": {"schema": {"type": "string", "const": "true"}}}
     if isinstance(model, str):
-        reply["content"] = {model: {"schema": {"type": "string"}}}
+        # The schema is of what the text holds.
+        reply["content"] = {model: {"schema": {"type": "object" if model == "application/yaml" else "string"}}}
     elif model is not None:
         reply["content"] = {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
     return reply
