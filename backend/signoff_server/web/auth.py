@@ -32,12 +32,12 @@ class Authenticator:
         self._world = world
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
-    async def caller(self, headers: Headers) -> Caller:
-        """The caller behind `Authorization: Bearer …`. Raises `Refusal`."""
+    async def caller(self, headers: Headers, *, anew: bool = False) -> Caller:
+        """The caller behind `Authorization: Bearer …`; `anew` where something happened to the key. Raises `Refusal`."""
         scheme, _, text = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not text:
             raise Refusal("unauthenticated", "Send the header Authorization: Bearer <api key>.")
-        view = await self._view(text.strip())
+        view = await self._view(text.strip(), anew)
         if view is None:
             raise Refusal("unauthenticated", "This API key is unknown, expired or revoked.")
         via = "cli" if headers.get("signoff-client") == "cli" else "api"
@@ -50,12 +50,13 @@ class Authenticator:
             scopes=frozenset(view.scopes),
             key=view.id,
             via=via,
+            expires_at=view.expires_at,
         )
 
-    async def _view(self, text: str) -> KeyView | None:
+    async def _view(self, text: str, anew: bool) -> KeyView | None:
         digest, now = keys.digest(text), self._world.now()
         known = self._known.get(digest)
-        if known is not None and 0 <= now - known.asked_at < _TRUSTED_MS:
+        if known is not None and not anew and 0 <= now - known.asked_at < _TRUSTED_MS:
             return known.view if stands(known.view, text, now) else None
         view = await self._principals.holder(text)
         if view is None:

@@ -17,14 +17,21 @@ async def hold(call: Call, approval: str, seconds: int) -> ApprovalView:
     server, caller = call.server, call.caller
     if seconds == 0:
         return await server.approvals.get(caller, approval)
-    woken = asyncio.Event()
+    woken, key_changed = asyncio.Event(), False
     deadline = time.monotonic() + seconds
-    with server.hub.listening((approval, caller.key), lambda _: woken.set()):
+
+    def hear(subject: str) -> None:
+        nonlocal key_changed
+        key_changed = key_changed or subject == caller.key
+        woken.set()
+
+    with server.hub.listening((approval, caller.key), hear):
         gone = asyncio.ensure_future(_gone(call, woken))
         try:
             while True:
                 woken.clear()
-                await server.authenticator.caller(call.request.headers)
+                anew, key_changed = key_changed, False
+                await server.authenticator.caller(call.request.headers, anew=anew)
                 view = await server.approvals.get(caller, approval)
                 left = deadline - time.monotonic()
                 if view.state.status != "pending" or left <= 0 or gone.done():
