@@ -32,6 +32,7 @@ from signoff_server.wakeups import Hub
 from signoff_server.web import openapi
 from signoff_server.web.auth import Authenticator
 from signoff_server.web.call import Call, idempotency_key, read_body, read_query
+from signoff_server.web.feed import Feed
 from signoff_server.web.metrics import Metrics
 from signoff_server.web.problems import problem, send_problem
 from signoff_server.web.routes import ROUTES, Route
@@ -65,6 +66,7 @@ def open_server(settings: Settings, world: World) -> Server:
         world=world,
         database=database,
         hub=hub,
+        feed=Feed(database, hub),
         approvals=Approvals(database, execute, world, most_pending=settings.pending_cap),
         principals=principals,
         authenticator=Authenticator(principals, world),

@@ -76,7 +76,7 @@ class Follower:
         """A commit of this process: wake for it, and remember it as seen where nothing lies between."""
         if not self._hints:
             return
-        self._hub.wake(committed.subjects)
+        self._hub.wake((committed.project, *committed.subjects))
         if self._seen.get(committed.project, 0) == committed.first_seq - 1:
             self._seen[committed.project] = committed.last_seq
 
@@ -97,5 +97,5 @@ class Follower:
                 events = await self._database.read(ledger.subjects_after, project, seen)
                 if not events:
                     break
-                self._hub.wake(dict.fromkeys(subject for _, subject in events))
+                self._hub.wake(dict.fromkeys((project, *(subject for _, subject in events))))
                 self._seen[project] = max(self._seen.get(project, 0), events[-1][0])

@@ -7,9 +7,10 @@ holds the project's head row.
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from signoff.protocol.proof import HASH_BYTES, extend, leaf_hash
@@ -95,6 +96,15 @@ class Taken:
     fingerprint: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A piece of the ledger: what was asked for of it, with data; the `seq` of its end; whether all ends there."""
+
+    events: list[tuple[Recorded, dict[str, Any] | None]]
+    end: int
+    last: bool
+
+
 def create_project(connection: Connection, project: str, name: str, now: int) -> None:
     """A project of this name with an empty ledger; nothing where somebody else was faster."""
     with suppress(IntegrityError), connection.begin_nested():
@@ -111,6 +121,12 @@ def projects(connection: Connection) -> dict[str, int]:
 def project_named(connection: Connection, name: str) -> str | None:
     found = connection.execute(select(PROJECTS.c.id).where(PROJECTS.c.name == name)).scalar()
     return None if found is None else str(found)
+
+
+def end(connection: Connection, project: str) -> int:
+    """The `seq` of the project's last event."""
+    seq: int = connection.execute(_END, {"project": project}).scalar_one()
+    return seq
 
 
 def lock_head(connection: Connection, project: str) -> Head:
@@ -214,21 +230,54 @@ def whole(connection: Connection, project: str, after: int) -> list[tuple[bytes,
     return [(row.envelope, row.payload, row.payload_nonce, row.leaf) for row in rows]
 
 
-def page(
-    connection: Connection, project: str, *, after: int, glob: str | None, subject: str | None, limit: int
-) -> tuple[list[tuple[Recorded, dict[str, Any] | None]], int]:
-    """The next events, oldest first, and the `seq` to read on from: of the last of them, or of the ledger's end."""
-    statement = select(EVENTS.c.envelope, EVENTS.c.payload).where(EVENTS.c.project == project, EVENTS.c.seq > after)
-    if glob is not None:
-        statement = statement.where(EVENTS.c.type.like(like(glob.casefold()), escape=LIKE_ESCAPE))
-    if subject is not None:
-        statement = statement.where(EVENTS.c.subject == subject)
-    rows = connection.execute(statement.order_by(EVENTS.c.seq).limit(limit))
-    found = [(codec.decode(row.envelope), codec.unseal(row.payload)) for row in rows]
-    if len(found) == limit:
-        return found, found[-1][0].seq
-    # All that is there was looked at, in one view of the database: a filter need not look at it again.
-    return found, max(after, connection.execute(_END, {"project": project}).scalar_one())
+def stretch(
+    connection: Connection,
+    project: str,
+    *,
+    after: int,
+    glob: str | None,
+    subject: str | None,
+    limit: int,
+    span: int | None = None,
+    room: int | None = None,
+) -> Stretch:
+    """The ledger's next events, oldest first, in one view of the database.
+
+    It is cut after `limit` events and, where given, before they are more than `room` bytes (the first always fits), and
+    looks at `span` events at most, whether they are what is asked for or not.
+    """
+    head = end(connection, project)
+    until = head if span is None else min(head, after + span)
+    if until <= after:
+        return Stretch([], after, True)
+    values = {"project": project, "after": after, "until": until, "most": limit, "subject": subject}
+    pattern = None if glob is None else like(glob.casefold())
+    found: list[tuple[Recorded, dict[str, Any] | None]] = []
+    cut = False
+    with connection.execute(_next(glob is not None, subject is not None), {**values, "pattern": pattern}) as rows:
+        for row in rows:
+            size = len(row.envelope) + len(row.payload or b"")
+            if room is not None and size > room and found:
+                cut = True
+                break
+            room = None if room is None else room - size
+            found.append((codec.decode(row.envelope), codec.unseal(row.payload)))
+    # Where nothing was cut off, all up to there was looked at: a filter need not look at it again.
+    reached = found[-1][0].seq if cut or len(found) == limit else until
+    return Stretch(found, reached, reached == head)
+
+
+@cache
+def _next(by_type: bool, by_subject: bool) -> Select[Any]:
+    columns = EVENTS.c
+    statement = select(columns.envelope, columns.payload).where(
+        columns.project == bindparam("project"), columns.seq > bindparam("after"), columns.seq <= bindparam("until")
+    )
+    if by_type:
+        statement = statement.where(columns.type.like(bindparam("pattern"), escape=LIKE_ESCAPE))
+    if by_subject:
+        statement = statement.where(columns.subject == bindparam("subject"))
+    return statement.order_by(columns.seq).limit(bindparam("most"))
 
 
 def like(glob: str) -> str:
