@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 N      ?= 20
 WORKERS ?= 2
 
-.PHONY: demo test test-core test-server check format crash openapi clean
+.PHONY: demo test test-core test-server check format crash bench openapi clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,6 +40,9 @@ format: $(STAMP)
 
 crash: $(STAMP)  ## N random SIGKILLs of server and caller against a journal kept outside
 	$(BIN)/python -m tests.crash.run --kills $(N)
+
+bench: $(STAMP)  ## what it costs, as JSON lines; ONLY="latency parked", QUICK=1, DB=postgresql://…
+	@$(BIN)/python -m bench $(ONLY) $(if $(QUICK),--scale 0.05) $(if $(DB),--database $(DB))
 
 openapi: $(STAMP)
 	$(BIN)/python -m signoff_server.web.openapi > openapi.yaml

@@ -25,7 +25,7 @@ from signoff_server.service.execute import Execute
 from signoff_server.service.principals import Principals
 from signoff_server.settings import Settings, host_name
 from signoff_server.store import agenda
-from signoff_server.store.database import Database
+from signoff_server.store.database import Committed, Database
 from signoff_server.store.dialects import open_engines
 from signoff_server.store.migrations import upgrade
 from signoff_server.wakeups import Hub
@@ -69,7 +69,7 @@ def open_server(settings: Settings, world: World) -> Server:
         feed=Feed(database, hub),
         approvals=Approvals(database, execute, world, most_pending=settings.pending_cap),
         principals=principals,
-        authenticator=Authenticator(principals, world),
+        authenticator=Authenticator(principals, world, alone=engines.lock is not None),
         metrics=metrics,
         url=settings.public_url or f"http://{settings.host}:{settings.port}",
         document=openapi.document,
@@ -81,9 +81,17 @@ def build(server: Server, *, hints: bool = True) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        follower = Follower(server.database, server.hub, hints=hints)
+        # What another process recorded is heard from the ledger.
+        heard = server.authenticator.touched
+        follower = Follower(server.database, server.hub, hints=hints, heard=heard)
         await follower.start()
-        server.database.on_commit = follower.hint
+
+        def committed(what: Committed) -> None:
+            server.authenticator.touched(what.subjects)
+            server.approvals.views.keep(what)
+            follower.hint(what)
+
+        server.database.on_commit = committed
         runner = Agenda(server.database, handlers(server.approvals), server.world)
         tasks = [asyncio.create_task(follower.run()), asyncio.create_task(runner.run())]
         try:

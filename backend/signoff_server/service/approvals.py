@@ -15,30 +15,16 @@ from signoff_server.core.events import SYSTEM, Payload
 from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
 from signoff_server.service.execute import Execute, Unit
+from signoff_server.service.views import Views
+from signoff_server.service.wanted import Named, Wanted, check_sizes, differences, named, request_data
 from signoff_server.store import agenda, approvals, codec, ledger, principals
 from signoff_server.store.approvals import ApprovalView, Filter
 from signoff_server.store.database import Database
-from signoff_server.store.principals import PrincipalView
+from signoff_server.store.ledger import Taken
 from signoff_server.world import World
 
 T = TypeVar("T")
-MAX_CONTEXT_BYTES: Final = 64 * 1024
 _MOST_POINTERS: Final = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a requester asks for. `expires_in` is in seconds."""
-
-    name: str
-    context: dict[str, Any]
-    arguments: dict[str, Any] | None
-    summary: str | None
-    expires_in: int
-    reviewers: tuple[str, ...]
-    metadata: dict[str, str]
-    on_behalf_of: str | None
-    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +42,15 @@ class Lease:
     until: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """The principals that a request names: reviewers, and whom it is made for."""
-
-    reviewers: tuple[str, ...]
-    on_behalf_of: str | None
+# An approval as a plan left it, and until when its lease stands.
+_Left = tuple[Approval, int | None]
 
 
 class Approvals:
     """Every method acts for a `Caller` in their project, and raises `Refusal`."""
 
     def __init__(self, database: Database, execute: Execute, world: World, *, most_pending: int) -> None:
+        self.views = Views(database)
         self._database = database
         self._execute = execute
         self._world = world
@@ -77,8 +60,8 @@ class Approvals:
 
     async def request(self, caller: Caller, wanted: Wanted, key: str | None) -> Requested:
         """A new approval, or the one that this idempotency key made before."""
-        _check_sizes(wanted)
-        named = await self._database.read(_named, caller, wanted)
+        check_sizes(wanted)
+        people = await self._named_by(caller, wanted)
         approval, nonce = self._world.new_id("apr"), _base64url(self._world.random(32))
         bound = canonical.binding(
             project=caller.project,
@@ -91,29 +74,31 @@ class Approvals:
         fingerprint = _digest(wanted.name, wanted.context, wanted.arguments, list(wanted.reviewers))
         command = core.Request(
             actor=caller.actor,
-            payload=self._seal(_request_data(wanted, nonce) | _idempotency(key, once, fingerprint)),
+            payload=self._seal(request_data(wanted, nonce) | _idempotency(key, once, fingerprint)),
             name=wanted.name,
             binding=bound,
             expires_in=wanted.expires_in * 1000,
-            requirement=Requirement(reviewers=named.reviewers),
+            requirement=Requirement(reviewers=people.reviewers),
             owner=caller.owner,
-            on_behalf_of=named.on_behalf_of,
+            on_behalf_of=people.on_behalf_of,
             most=self._most_pending,
         )
 
-        def plan(unit: Unit) -> tuple[str, bool]:
+        def plan(unit: Unit) -> Approval | Taken:
             taken = unit.once(once) if once is not None else None
             if taken is not None:
-                return taken.subject, taken.fingerprint == fingerprint
+                return taken
             asked = replace(command, waiting=unit.waiting(caller.id))
             unit.record(approval, command.actor, core.decide(None, asked, unit.now))
-            return approval, True
+            return _left(unit, approval)[0]
 
         keys = () if once is None else (once,)
-        subject, same = await self._execute(caller.project, plan, once=keys, requester=caller.id)
-        if not same:
-            raise await self._reused(caller.project, subject, wanted)
-        return Requested(await self._view(caller.project, subject), created=subject == approval)
+        made = await self._execute(caller.project, plan, once=keys, requester=caller.id)
+        if isinstance(made, Approval):
+            return Requested(await self.views.of(caller.project, made), created=True)
+        if made.fingerprint != fingerprint:
+            raise await self._reused(caller.project, made.subject, wanted)
+        return Requested(await self._view(caller.project, made.subject), created=False)
 
     # ------------------------------------------------------------ deciding
 
@@ -141,18 +126,18 @@ class Approvals:
         """The one use of an approval. The same redeemer asking again gets the same answer while its lease stands."""
         payload, holder = self._seal({}), hashlib.sha256(redeemer.encode()).hexdigest()
 
-        def plan(unit: Unit) -> tuple[int, int]:
+        def plan(unit: Unit) -> _Left:
             state = _visible(unit, caller, approval)
             _check_executes(caller, state)
             command = core.Redeem(caller.actor, payload, binding, holder, unit.lease(approval))
             events = core.decide(state, command, unit.now)
             unit.record(approval, caller.actor, events)
-            until = unit.now + core.LEASE if events else unit.lease(approval)
-            assert until is not None
-            return (state.fence + 1 if events else state.fence), until
+            state, until = _left(unit, approval)
+            return state, unit.now + core.LEASE if events else until
 
-        fence, until = await self._told(caller.project, plan, approval)
-        return Lease(await self._view(caller.project, approval), fence, until)
+        state, until = await self._told(caller.project, plan, approval)
+        assert until is not None
+        return Lease(await self.views.of(caller.project, state, until), state.fence, until)
 
     async def renew(self, caller: Caller, approval: str, fence: int) -> int:
         """Hold the lease on; answers until when, in milliseconds."""
@@ -211,7 +196,17 @@ class Approvals:
         """What came of `ids`: the approval for one that is no longer pending, None for one that does not exist for
         the caller. Those that are pending are left out, and cost no reading of what was asked.
         """
+        known = [await self.just_closed(caller, id_) for id_ in ids]
+        found: dict[str, ApprovalView | None] = {view.state.id: view for view in known if view is not None}
+        rest = [id_ for id_ in ids if id_ not in found]
+        return found | await self._decided(caller, rest) if rest else found
 
+    async def just_closed(self, caller: Caller, approval: str) -> ApprovalView | None:
+        """The approval, where this process saw lately how it left `pending`; it costs no reading then."""
+        state = self.views.closed(caller.project, approval)
+        return await self.views.of(caller.project, state) if state is not None and caller.sees(state) else None
+
+    async def _decided(self, caller: Caller, ids: list[str]) -> dict[str, ApprovalView | None]:
         def look(connection: Connection) -> dict[str, ApprovalView | None]:
             streams = ledger.load(connection, caller.project, ids)
             states = {id_: stream.state for id_, stream in streams.items()}
@@ -236,16 +231,17 @@ class Approvals:
         make: Callable[[Unit, Approval], core.Command],
         once: tuple[bytes, bytes] | None = None,
     ) -> ApprovalView:
-        def plan(unit: Unit) -> None:
+        def plan(unit: Unit) -> _Left:
             state = _visible(unit, caller, approval)
             if once is not None and (taken := unit.once(once[0])) is not None:
                 if taken.fingerprint != once[1]:
                     raise Refusal("idempotency_key_reuse", "This key belongs to another request; take a new one.")
-                return
-            unit.record(approval, caller.actor, core.decide(state, make(unit, state), unit.now))
+            else:
+                unit.record(approval, caller.actor, core.decide(state, make(unit, state), unit.now))
+            return _left(unit, approval)
 
-        await self._told(caller.project, plan, approval, () if once is None else (once[0],))
-        return await self._view(caller.project, approval)
+        left = await self._told(caller.project, plan, approval, () if once is None else (once[0],))
+        return await self.views.of(caller.project, *left)
 
     async def _told(self, project: str, plan: Callable[[Unit], T], approval: str, once: tuple[bytes, ...] = ()) -> T:
         """Run a plan; where it is refused, tell the loser the name of whoever won."""
@@ -257,6 +253,11 @@ class Approvals:
                 found = await self._database.read(principals.names, [winner["id"]] if winner["id"] else [])
                 winner["name"] = found.get(winner["id"] or "")
             raise
+
+    async def _named_by(self, caller: Caller, wanted: Wanted) -> Named:
+        if not wanted.reviewers and not wanted.on_behalf_of:
+            return Named((), None)
+        return await self._database.read(named, caller, wanted)
 
     async def _view(self, project: str, approval: str) -> ApprovalView:
         view = await self._database.read(approvals.view, project, approval)
@@ -273,7 +274,7 @@ class Approvals:
             ("arguments", wanted.arguments),
             ("reviewers", list(wanted.reviewers)),
         ):
-            _differences(first.get(member), value, f"/{member}", pointers)
+            differences(first.get(member), value, f"/{member}", pointers)
         detail = f"This idempotency key belongs to {approval}, which asked for something else."
         errors = [(pointer, "differs from the first request") for pointer in pointers[:_MOST_POINTERS]]
         return Refusal("idempotency_key_reuse", detail, errors=errors)
@@ -298,57 +299,15 @@ def _visible(unit: Unit, caller: Caller, approval: str) -> Approval:
     return state
 
 
+def _left(unit: Unit, approval: str) -> _Left:
+    state = unit.state(approval)
+    assert isinstance(state, Approval)
+    return state, unit.lease(approval)
+
+
 def _check_executes(caller: Caller, state: Approval) -> None:
     if not caller.may_execute(state):
         raise Refusal("forbidden", "Only its requester, or a key with approvals:redeem, executes under an approval.")
-
-
-def _check_sizes(wanted: Wanted) -> None:
-    for member, value in (("context", wanted.context), ("arguments", wanted.arguments)):
-        if value is not None and len(canonical.canonical(value)) > MAX_CONTEXT_BYTES:
-            message = f"more than {MAX_CONTEXT_BYTES // 1024} KiB; keep the bulk elsewhere and bind its digest"
-            raise Refusal("invalid", f"{member} is too large.", errors=[(f"/{member}", message)])
-
-
-def _named(connection: Any, caller: Caller, wanted: Wanted) -> _Named:
-    """Find the principals that a request names. Principals never change, so this needs no lock."""
-    behalf = (wanted.on_behalf_of or "").removeprefix("user:")
-    names = [reviewer.removeprefix("user:") for reviewer in wanted.reviewers]
-    if not names and not behalf:
-        return _Named((), None)
-    found = principals.by_names(connection, caller.project, [*names, behalf])
-    subject = found.get(behalf.casefold()) or principals.by_id(connection, caller.project, behalf)
-    excluded = {caller.id, caller.owner, subject.id if subject else None}
-    reviewers = tuple(_reviewer(at, reviewer, found, excluded).id for at, reviewer in enumerate(wanted.reviewers))
-    return _Named(tuple(dict.fromkeys(reviewers)), subject.id if subject else None)
-
-
-def _reviewer(at: int, reviewer: str, found: dict[str, PrincipalView], excluded: set[str | None]) -> PrincipalView:
-    principal = found.get(reviewer.removeprefix("user:").casefold()) if reviewer.startswith("user:") else None
-    if principal is None:
-        message = "no such principal; name one as user:NAME"
-    elif principal.kind != "human":
-        message = f"is of kind {principal.kind}, and this asks for a human"
-    elif principal.id in excluded:
-        message = "asked for this, answers for who asked, or is who it is asked for"
-    else:
-        return principal
-    raise Refusal(
-        "no_eligible_reviewer", "A named reviewer could not decide this.", errors=[(f"/reviewers/{at}", message)]
-    )
-
-
-def _request_data(wanted: Wanted, nonce: str) -> dict[str, Any]:
-    return {
-        "context": wanted.context,
-        "arguments": wanted.arguments,
-        "nonce": nonce,
-        "summary": wanted.summary,
-        "metadata": wanted.metadata,
-        "reviewers": list(wanted.reviewers),
-        "on_behalf_of": wanted.on_behalf_of,
-        "traceparent": wanted.traceparent,
-    }
 
 
 def _idempotency(key: str | None, once: bytes | None, fingerprint: bytes) -> dict[str, Any]:
@@ -363,18 +322,3 @@ def _digest(*parts: Any) -> bytes:
 
 def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _differences(first: Any, second: Any, pointer: str, into: list[str]) -> None:
-    """Collect the JSON pointers at which two values part."""
-    if isinstance(first, dict) and isinstance(second, dict):
-        for key in sorted(first.keys() | second.keys()):
-            if key in first and key in second:
-                _differences(first[key], second[key], canonical.pointer_to(pointer, key), into)
-            else:
-                into.append(canonical.pointer_to(pointer, key))
-    elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        for at, (left, right) in enumerate(zip(first, second, strict=True)):
-            _differences(left, right, f"{pointer}/{at}", into)
-    elif type(first) is not type(second) or first != second:
-        into.append(pointer)

@@ -166,9 +166,7 @@ class Execute:
         ledger.append(connection, project, head, changes)
         self._world.failpoint("write.after_append")
         follow(connection, project, changes, now)
-        touched = tuple(dict.fromkeys(change.event.subject for change in changes))
-        committed = Committed(project, changes[0].event.seq, changes[-1].event.seq, touched)
-        return Group(outcomes, changes[0].event.id, committed)
+        return Group(outcomes, changes[0].event.id, Committed(project, tuple(changes)))
 
     def _run(self, job: Job[Any], unit: Unit) -> Any:
         try:

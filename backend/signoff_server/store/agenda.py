@@ -11,14 +11,17 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from signoff_server.core.reactions import LEASE_QUEUE, Drop, Put, agenda_key
+from signoff_server.store.statements import Lookup, Statement
 from signoff_server.store.tables import AGENDA
 
 CLAIM_MS: Final = 30_000
 
-_DROP = delete(AGENDA).where(AGENDA.c.key.in_(bindparam("keys", expanding=True)))
-_PUT = insert(AGENDA)
+_DROP = Statement(delete(AGENDA).where(AGENDA.c.key == bindparam("of")))
+_PUT = Statement(insert(AGENDA))
 # The first entry of an index, however many things wait in the queue.
-_NEXT_DUE = select(AGENDA.c.due_at).where(AGENDA.c.queue == bindparam("queue")).order_by(AGENDA.c.due_at).limit(1)
+_NEXT_DUE = Statement(
+    select(AGENDA.c.due_at).where(AGENDA.c.queue == bindparam("queue")).order_by(AGENDA.c.due_at).limit(1)
+)
 # A CTE, because a subquery that locks might be run more than once.
 _DUE = (
     select(AGENDA.c.key)
@@ -34,12 +37,12 @@ _CLAIM = (
     .values(due_at=bindparam("until"), claims=AGENDA.c.claims + 1)
     .returning(AGENDA.c.queue, AGENDA.c.project, AGENDA.c.subject, AGENDA.c.fence)
 )
-_RENEW = update(AGENDA).where(
-    AGENDA.c.key == bindparam("lease"), AGENDA.c.fence == bindparam("held"), AGENDA.c.claims == 0
+_RENEW = Statement(
+    update(AGENDA)
+    .where(AGENDA.c.key == bindparam("lease"), AGENDA.c.fence == bindparam("held"), AGENDA.c.claims == 0)
+    .values(due_at=bindparam("until"))
 )
-_LEASES = select(AGENDA.c.subject, AGENDA.c.due_at).where(
-    AGENDA.c.key.in_(bindparam("keys", expanding=True)), AGENDA.c.claims == 0
-)
+_LEASES = Lookup(select(AGENDA.c.subject, AGENDA.c.due_at).where(AGENDA.c.claims == 0), AGENDA.c.key)
 _RELEASE = update(AGENDA).where(AGENDA.c.claims > 0).values(due_at=bindparam("now"))
 
 
@@ -56,7 +59,7 @@ def carry_out(connection: Connection, project: str, reactions: Sequence[Put | Dr
     last = {reaction.key: reaction for reaction in reactions}
     if not last:
         return
-    connection.execute(_DROP, {"keys": list(last)})
+    _DROP.run(connection, [{"of": key} for key in last])
     rows = [
         {
             "key": key,
@@ -70,14 +73,13 @@ def carry_out(connection: Connection, project: str, reactions: Sequence[Put | Dr
         for key, put in last.items()
         if isinstance(put, Put)
     ]
-    if rows:
-        connection.execute(_PUT, rows)
+    _PUT.run(connection, rows)
 
 
 def next_due(connection: Connection, queues: Sequence[str]) -> int | None:
     """When the first thing of these queues is due; None where nothing waits."""
-    firsts = [connection.execute(_NEXT_DUE, {"queue": queue}).scalar() for queue in queues]
-    return min((due for due in firsts if due is not None), default=None)
+    firsts = (_NEXT_DUE.first(connection, queue=queue) for queue in queues)
+    return min((first[0] for first in firsts if first is not None), default=None)
 
 
 def claim(connection: Connection, queues: Sequence[str], now: int, most: int) -> list[Due]:
@@ -88,16 +90,12 @@ def claim(connection: Connection, queues: Sequence[str], now: int, most: int) ->
 
 def renew(connection: Connection, subject: str, fence: int, until: int) -> bool:
     """Hold the lease of `subject` on until then; False where the fence is old or the lease was claimed as ended."""
-    values = {"lease": agenda_key(LEASE_QUEUE, subject), "held": fence, "due_at": until}
-    return connection.execute(_RENEW, values).rowcount == 1
+    return _RENEW.run(connection, [{"lease": agenda_key(LEASE_QUEUE, subject), "held": fence, "until": until}]) == 1
 
 
 def leases(connection: Connection, subjects: Iterable[str]) -> dict[str, int]:
     """Until when the leases of `subjects` stand, where they do."""
-    keys = [agenda_key(LEASE_QUEUE, subject) for subject in subjects]
-    if not keys:
-        return {}
-    return {row.subject: row.due_at for row in connection.execute(_LEASES, {"keys": keys})}
+    return dict(_LEASES.rows(connection, (agenda_key(LEASE_QUEUE, subject) for subject in subjects)))
 
 
 def release_claims(connection: Connection, now: int) -> None:

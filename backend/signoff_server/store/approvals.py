@@ -9,10 +9,11 @@ from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from signoff_server.core.approvals import Approval
 from signoff_server.store import agenda, ledger, principals
+from signoff_server.store.statements import Statement
 from signoff_server.store.tables import APPROVALS, PRINCIPALS
 
-_NEW = insert(APPROVALS)
-_MOVED = update(APPROVALS).where(APPROVALS.c.id == bindparam("of")).values(status=bindparam("now_status"))
+_NEW = Statement(insert(APPROVALS))
+_MOVED = Statement(update(APPROVALS).where(APPROVALS.c.id == bindparam("of")).values(status=bindparam("now_status")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,8 @@ def project(connection: Connection, project_id: str, changes: Sequence[ledger.Ch
         elif change.state.closed_seq == change.event.seq:
             moved[change.state.id] = {"of": change.state.id, "now_status": change.state.status}
         waiting.update(waits(change))
-    if made:
-        connection.execute(_NEW, made)
-    if moved:
-        connection.execute(_MOVED, list(moved.values()))
+    _NEW.run(connection, made)
+    _MOVED.run(connection, list(moved.values()))
     principals.wait_for(connection, waiting)
 
 
@@ -76,8 +75,8 @@ def views(connection: Connection, project_id: str, ids: Iterable[str]) -> dict[s
     """The approvals among `ids`, in a handful of queries, however many they are."""
     streams = ledger.load(connection, project_id, ids)
     states = [stream.state for stream in streams.values() if isinstance(stream.state, Approval)]
-    said = ledger.payloads(connection, project_id, {seq for state in states for seq in _seqs(state)})
-    names = principals.names(connection, {who for state in states for who in _people(state)})
+    said = ledger.payloads(connection, project_id, {seq for state in states for seq in seqs(state)})
+    names = principals.names(connection, {who for state in states for who in people(state)})
     open_ones = [state.id for state in states if state.redemption and state.redemption.outcome is None]
     until = agenda.leases(connection, open_ones)
     return {
@@ -85,7 +84,7 @@ def views(connection: Connection, project_id: str, ids: Iterable[str]) -> dict[s
             project_id,
             state,
             said[state.requested_seq],
-            {seq: said[seq] for seq in _seqs(state)},
+            {seq: said[seq] for seq in seqs(state)},
             names,
             until.get(state.id),
         )
@@ -147,14 +146,16 @@ def _row(project_id: str, state: Approval, search_text: str) -> dict[str, Any]:
     }
 
 
-def _seqs(state: Approval) -> list[int]:
+def seqs(state: Approval) -> list[int]:
+    """The events whose payloads are shown of an approval."""
     redemption = state.redemption.seq if state.redemption else None
-    seqs = (state.requested_seq, state.closed_seq, redemption, *(vote.seq for vote in state.votes))
-    return [seq for seq in dict.fromkeys(seqs) if seq is not None]
+    every = (state.requested_seq, state.closed_seq, redemption, *(vote.seq for vote in state.votes))
+    return [seq for seq in dict.fromkeys(every) if seq is not None]
 
 
-def _people(state: Approval) -> list[str]:
+def people(state: Approval) -> list[str]:
+    """The principals whose names are shown of an approval."""
     closed = state.closed_by.id if state.closed_by else None
     voters = (vote.by.id for vote in state.votes)
-    people = (state.requested_by.id, closed, *voters, *state.requirement.reviewers)
-    return [person for person in people if person is not None]
+    every = (state.requested_by.id, closed, *voters, *state.requirement.reviewers)
+    return [person for person in dict.fromkeys(every) if person is not None]

@@ -26,6 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from signoff_server.core.refusals import Refusal
 from signoff_server.store import ledger
 from signoff_server.store.dialects import READERS, Engines, Fault, fault
+from signoff_server.store.ledger import Change
 from signoff_server.world import World
 
 T = TypeVar("T")
@@ -35,12 +36,22 @@ _GROUP: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a group wrote: for whoever wants to wake somebody."""
+    """What a group wrote, one change at least: for whoever wants to wake somebody."""
 
     project: str
-    first_seq: int
-    last_seq: int
-    subjects: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+    @property
+    def first_seq(self) -> int:
+        return self.changes[0].event.seq
+
+    @property
+    def last_seq(self) -> int:
+        return self.changes[-1].event.seq
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(change.event.subject for change in self.changes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,58 +8,60 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Text, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from signoff.protocol.proof import HASH_BYTES, extend, leaf_hash
 from signoff_server.core.events import Payload, Recorded
 from signoff_server.store import codec
 from signoff_server.store.codec import State
+from signoff_server.store.statements import Lookup, Row, Statement
 from signoff_server.store.tables import EVENTS, ONCE, PROJECTS, SNAPSHOTS
 
-_HEAD = (
+_PROJECT = bindparam("project", type_=Text)
+_AFTER = (EVENTS.c.project == _PROJECT, EVENTS.c.seq > bindparam("after"))
+_HEAD = Statement(
     select(PROJECTS.c.head_seq, PROJECTS.c.head_at, PROJECTS.c.frontier)
-    .where(PROJECTS.c.id == bindparam("project"))
+    .where(PROJECTS.c.id == _PROJECT)
     .with_for_update()
 )
-_END = select(PROJECTS.c.head_seq).where(PROJECTS.c.id == bindparam("project"))
-_HEADS = select(PROJECTS.c.id, PROJECTS.c.head_seq)
-_MOVE_HEAD = update(PROJECTS).where(PROJECTS.c.id == bindparam("project"))
-_STREAMS = select(SNAPSHOTS.c.subject, SNAPSHOTS.c.version, SNAPSHOTS.c.state).where(
-    SNAPSHOTS.c.project == bindparam("project"), SNAPSHOTS.c.subject.in_(bindparam("subjects", expanding=True))
+_END = Statement(select(PROJECTS.c.head_seq).where(PROJECTS.c.id == _PROJECT))
+_HEADS = Statement(select(PROJECTS.c.id, PROJECTS.c.head_seq))
+_MOVE_HEAD = Statement(
+    update(PROJECTS)
+    .where(PROJECTS.c.id == _PROJECT)
+    .values({name: bindparam(name) for name in ("head_seq", "head_at", "frontier")})
 )
-_NEW_STREAM = insert(SNAPSHOTS)
-_NEXT_STATE = (
+_STREAMS = Lookup(
+    select(SNAPSHOTS.c.subject, SNAPSHOTS.c.version, SNAPSHOTS.c.state).where(SNAPSHOTS.c.project == _PROJECT),
+    SNAPSHOTS.c.subject,
+)
+_NEW_STREAM = Statement(insert(SNAPSHOTS))
+_NEXT_STATE = Statement(
     update(SNAPSHOTS)
     .where(SNAPSHOTS.c.subject == bindparam("of"))
     .values(version=bindparam("version"), state=bindparam("state"))
 )
-_APPEND = insert(EVENTS)
-_FOUND = select(EVENTS.c.seq).where(EVENTS.c.id == bindparam("id"))
-_PAYLOADS = select(EVENTS.c.seq, EVENTS.c.payload).where(
-    EVENTS.c.project == bindparam("project"), EVENTS.c.seq.in_(bindparam("seqs", expanding=True))
-)
-_SUBJECTS = (
-    select(EVENTS.c.seq, EVENTS.c.subject)
-    .where(EVENTS.c.project == bindparam("project"), EVENTS.c.seq > bindparam("after"))
-    .order_by(EVENTS.c.seq)
-    .limit(1_000)
-)
-_STREAM_EVENTS = (
+_APPEND = Statement(insert(EVENTS))
+_FOUND = Statement(select(EVENTS.c.seq).where(EVENTS.c.id == bindparam("id")))
+_PAYLOADS = Lookup(select(EVENTS.c.seq, EVENTS.c.payload).where(EVENTS.c.project == _PROJECT), EVENTS.c.seq)
+_SUBJECTS = Statement(select(EVENTS.c.seq, EVENTS.c.subject).where(*_AFTER).order_by(EVENTS.c.seq).limit(1_000))
+_STREAM_EVENTS = Statement(
     select(EVENTS.c.envelope, EVENTS.c.payload)
-    .where(EVENTS.c.project == bindparam("project"), EVENTS.c.subject == bindparam("subject"))
+    .where(EVENTS.c.project == _PROJECT, EVENTS.c.subject == bindparam("subject"))
     .order_by(EVENTS.c.version)
 )
-_WHOLE = (
+_WHOLE = Statement(
     select(EVENTS.c.envelope, EVENTS.c.payload, EVENTS.c.payload_nonce, EVENTS.c.leaf)
-    .where(EVENTS.c.project == bindparam("project"), EVENTS.c.seq > bindparam("after"))
+    .where(*_AFTER)
     .order_by(EVENTS.c.seq)
     .limit(1_000)
 )
-_ONCE = select(ONCE.c.key, ONCE.c.subject, ONCE.c.fingerprint).where(ONCE.c.key.in_(bindparam("keys", expanding=True)))
-_TAKE_ONCE = insert(ONCE)
+_ONCE = Lookup(select(ONCE.c.key, ONCE.c.subject, ONCE.c.fingerprint), ONCE.c.key)
+_TAKE_ONCE = Statement(insert(ONCE))
 
 LIKE_ESCAPE: Final = "\\"
 
@@ -115,7 +117,7 @@ def create_project(connection: Connection, project: str, name: str, now: int) ->
 
 def projects(connection: Connection) -> dict[str, int]:
     """Every project with the `seq` of its last event: one query, however many there are."""
-    return {row.id: row.head_seq for row in connection.execute(_HEADS)}
+    return dict(_HEADS.rows(connection))
 
 
 def project_named(connection: Connection, name: str) -> str | None:
@@ -125,24 +127,21 @@ def project_named(connection: Connection, name: str) -> str | None:
 
 def end(connection: Connection, project: str) -> int:
     """The `seq` of the project's last event."""
-    seq: int = connection.execute(_END, {"project": project}).scalar_one()
-    return seq
+    ((seq,),) = _END.rows(connection, project=project)
+    return int(seq)
 
 
 def lock_head(connection: Connection, project: str) -> Head:
     """Take the project's turn: until the transaction ends, nobody else appends to it."""
-    row = connection.execute(_HEAD, {"project": project}).one()
-    hashes = tuple(row.frontier[at : at + HASH_BYTES] for at in range(0, len(row.frontier), HASH_BYTES))
-    return Head(row.head_seq, row.head_at, hashes)
+    ((seq, at, frontier),) = _HEAD.rows(connection, project=project)
+    hashes = tuple(frontier[start : start + HASH_BYTES] for start in range(0, len(frontier), HASH_BYTES))
+    return Head(seq, at, hashes)
 
 
 def load(connection: Connection, project: str, subjects: Iterable[str]) -> dict[str, Stream]:
     """The streams that exist among `subjects`. Another project's do not exist."""
-    wanted = list(subjects)
-    if not wanted:
-        return {}
-    rows = connection.execute(_STREAMS, {"project": project, "subjects": wanted})
-    return {row.subject: Stream(row.version, codec.load_state(row.subject, row.state)) for row in rows}
+    rows = _STREAMS.rows(connection, subjects, project=project)
+    return {subject: Stream(version, codec.load_state(subject, state)) for subject, version, state in rows}
 
 
 def append(connection: Connection, project: str, head: Head, changes: Sequence[Change]) -> Head:
@@ -152,12 +151,12 @@ def append(connection: Connection, project: str, head: Head, changes: Sequence[C
         row = _event_row(project, change)
         frontier = extend(frontier, size, row["leaf"])
         rows.append(row)
-    connection.execute(_APPEND, rows)
+    _APPEND.run(connection, rows)
     save_states(connection, project, changes)
     take_once(connection, project, changes)
     moved = Head(changes[-1].event.seq, changes[-1].event.at, tuple(frontier))
     values = {"head_seq": moved.seq, "head_at": moved.at, "frontier": b"".join(frontier)}
-    connection.execute(_MOVE_HEAD, {"project": project, **values})
+    _MOVE_HEAD.run(connection, [{"project": project, **values}])
     return moved
 
 
@@ -169,19 +168,14 @@ def save_states(connection: Connection, project: str, changes: Sequence[Change])
         {"of": subject, "version": change.event.version, "state": codec.dump_state(change.state)}
         for subject, change in last.items()
     ]
-    if made := [row for row in rows if row["of"] in new]:
-        connection.execute(_NEW_STREAM, [{**row, "subject": row["of"], "project": project} for row in made])
-    if moved := [row for row in rows if row["of"] not in new]:
-        connection.execute(_NEXT_STATE, moved)
+    made = [{**row, "subject": row["of"], "project": project} for row in rows if row["of"] in new]
+    _NEW_STREAM.run(connection, made)
+    _NEXT_STATE.run(connection, [row for row in rows if row["of"] not in new])
 
 
 def once(connection: Connection, keys: Iterable[bytes]) -> dict[bytes, Taken]:
     """Which of these idempotency keys are in use."""
-    wanted = list(keys)
-    if not wanted:
-        return {}
-    rows = connection.execute(_ONCE, {"keys": wanted})
-    return {bytes(row.key): Taken(row.subject, bytes(row.fingerprint)) for row in rows}
+    return {key: Taken(subject, fingerprint) for key, subject, fingerprint in _ONCE.rows(connection, keys)}
 
 
 def take_once(connection: Connection, project: str, changes: Sequence[Change]) -> None:
@@ -195,39 +189,34 @@ def take_once(connection: Connection, project: str, changes: Sequence[Change]) -
         for change in changes
         if change.payload.index.once is not None
     ]
-    if rows:
-        connection.execute(_TAKE_ONCE, rows)
+    _TAKE_ONCE.run(connection, rows)
 
 
 def recorded(connection: Connection, event: str) -> bool:
     """Whether the event with this id is in the ledger."""
-    return connection.execute(_FOUND, {"id": event}).first() is not None
+    return _FOUND.first(connection, id=event) is not None
 
 
 def payloads(connection: Connection, project: str, seqs: Iterable[int]) -> dict[int, dict[str, Any] | None]:
     """The data of events by `seq`; None where it was erased."""
-    wanted = list(seqs)
-    if not wanted:
-        return {}
-    rows = connection.execute(_PAYLOADS, {"project": project, "seqs": wanted})
-    return {row.seq: codec.unseal(row.payload) for row in rows}
+    return {seq: codec.unseal(payload) for seq, payload in _PAYLOADS.rows(connection, seqs, project=project)}
 
 
 def subjects_after(connection: Connection, project: str, after: int) -> list[tuple[int, str]]:
     """(seq, subject) of the next thousand events."""
-    return [(row.seq, row.subject) for row in connection.execute(_SUBJECTS, {"project": project, "after": after})]
+    return [(seq, subject) for seq, subject in _SUBJECTS.rows(connection, project=project, after=after)]
 
 
 def of_subject(connection: Connection, project: str, subject: str) -> list[tuple[Recorded, dict[str, Any] | None]]:
     """One stream, oldest first, with its data."""
-    rows = connection.execute(_STREAM_EVENTS, {"project": project, "subject": subject})
-    return [(codec.decode(row.envelope), codec.unseal(row.payload)) for row in rows]
+    rows = _STREAM_EVENTS.rows(connection, project=project, subject=subject)
+    return [(codec.decode(envelope), codec.unseal(payload)) for envelope, payload in rows]
 
 
 def whole(connection: Connection, project: str, after: int) -> list[tuple[bytes, bytes | None, bytes | None, bytes]]:
     """(envelope, payload, payload nonce, leaf) of the next thousand events."""
-    rows = connection.execute(_WHOLE, {"project": project, "after": after})
-    return [(row.envelope, row.payload, row.payload_nonce, row.leaf) for row in rows]
+    rows = _WHOLE.rows(connection, project=project, after=after)
+    return [(envelope, payload, nonce, leaf) for envelope, payload, nonce, leaf in rows]
 
 
 def stretch(
@@ -250,34 +239,33 @@ def stretch(
     until = head if span is None else min(head, after + span)
     if until <= after:
         return Stretch([], after, True)
-    values = {"project": project, "after": after, "until": until, "most": limit, "subject": subject}
-    pattern = None if glob is None else like(glob.casefold())
-    found: list[tuple[Recorded, dict[str, Any] | None]] = []
-    cut = False
-    with connection.execute(_next(glob is not None, subject is not None), {**values, "pattern": pattern}) as rows:
-        for row in rows:
-            size = len(row.envelope) + len(row.payload or b"")
-            if room is not None and size > room and found:
-                cut = True
-                break
-            room = None if room is None else room - size
-            found.append((codec.decode(row.envelope), codec.unseal(row.payload)))
+    values: dict[str, Any] = {"project": project, "after": after, "until": until, "most": limit}
+    if glob is not None:
+        values["pattern"] = like(glob.casefold())
+    if subject is not None:
+        values["subject"] = subject
+    rows = _next(glob is not None, subject is not None).rows(connection, **values)
+    fitting = len(rows) if room is None else _fitting(rows, room)
+    found = [(codec.decode(envelope), codec.unseal(payload)) for envelope, payload in rows[:fitting]]
     # Where nothing was cut off, all up to there was looked at: a filter need not look at it again.
-    reached = found[-1][0].seq if cut or len(found) == limit else until
+    reached = until if fitting == len(rows) < limit else found[-1][0].seq
     return Stretch(found, reached, reached == head)
 
 
 @cache
-def _next(by_type: bool, by_subject: bool) -> Select[Any]:
-    columns = EVENTS.c
-    statement = select(columns.envelope, columns.payload).where(
-        columns.project == bindparam("project"), columns.seq > bindparam("after"), columns.seq <= bindparam("until")
-    )
+def _next(by_type: bool, by_subject: bool) -> Statement:
+    statement = select(EVENTS.c.envelope, EVENTS.c.payload).where(*_AFTER, EVENTS.c.seq <= bindparam("until"))
     if by_type:
-        statement = statement.where(columns.type.like(bindparam("pattern"), escape=LIKE_ESCAPE))
+        statement = statement.where(EVENTS.c.type.like(bindparam("pattern"), escape=LIKE_ESCAPE))
     if by_subject:
-        statement = statement.where(columns.subject == bindparam("subject"))
-    return statement.order_by(columns.seq).limit(bindparam("most"))
+        statement = statement.where(EVENTS.c.subject == bindparam("subject"))
+    return Statement(statement.order_by(EVENTS.c.seq).limit(bindparam("most")))
+
+
+def _fitting(rows: Sequence[Row], room: int) -> int:
+    """How many of the rows, from the first, are `room` bytes at most together; one at least where there is one."""
+    sizes = accumulate(len(envelope) + len(payload or b"") for envelope, payload in rows)
+    return max(min(1, len(rows)), sum(1 for size in sizes if size <= room))
 
 
 def like(glob: str) -> str:

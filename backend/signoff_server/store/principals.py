@@ -9,18 +9,19 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from signoff_server.core.principals import Key, Principal
 from signoff_server.store.ledger import Change
+from signoff_server.store.statements import Lookup, Statement
 from signoff_server.store.tables import KEYS, PRINCIPALS
 
-_NEW_PRINCIPAL = insert(PRINCIPALS)
-_WAITING = select(PRINCIPALS.c.id, PRINCIPALS.c.pending).where(PRINCIPALS.c.id.in_(bindparam("ids", expanding=True)))
-_WAITS = (
+_NEW_PRINCIPAL = Statement(insert(PRINCIPALS))
+_WAITING = Lookup(select(PRINCIPALS.c.id, PRINCIPALS.c.pending), PRINCIPALS.c.id)
+_WAITS = Statement(
     update(PRINCIPALS)
     .where(PRINCIPALS.c.id == bindparam("of"))
     .values(pending=PRINCIPALS.c.pending + bindparam("more"))
 )
-_NEW_KEY = insert(KEYS)
-_REVOKED = update(KEYS).where(KEYS.c.id == bindparam("of")).values(revoked_at=bindparam("at"))
-_NAMES = select(PRINCIPALS.c.id, PRINCIPALS.c.name).where(PRINCIPALS.c.id.in_(bindparam("ids", expanding=True)))
+_NEW_KEY = Statement(insert(KEYS))
+_REVOKED = Statement(update(KEYS).where(KEYS.c.id == bindparam("of")).values(revoked_at=bindparam("at")))
+_NAMES = Lookup(select(PRINCIPALS.c.id, PRINCIPALS.c.name), PRINCIPALS.c.id)
 _BY_NAME = select(PRINCIPALS).where(
     PRINCIPALS.c.project == bindparam("project"), PRINCIPALS.c.folded.in_(bindparam("folded", expanding=True))
 )
@@ -67,33 +68,25 @@ def project(connection: Connection, project_id: str, changes: Sequence[Change]) 
     for change in changes:
         state, at = change.state, change.payload.index
         if isinstance(state, Principal):
-            connection.execute(_NEW_PRINCIPAL, _principal_row(project_id, state, at.name))
+            _NEW_PRINCIPAL.run(connection, [_principal_row(project_id, state, at.name)])
         elif isinstance(state, Key) and change.event.version == 1:
-            connection.execute(_NEW_KEY, _key_row(project_id, state, at.digest))
+            _NEW_KEY.run(connection, [_key_row(project_id, state, at.digest)])
         elif isinstance(state, Key):
-            connection.execute(_REVOKED, {"of": state.id, "at": state.revoked_at})
+            _REVOKED.run(connection, [{"of": state.id, "at": state.revoked_at}])
 
 
 def waiting(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
     """How many approvals each of these waits for."""
-    wanted = list(ids)
-    if not wanted:
-        return {}
-    return {row.id: row.pending for row in connection.execute(_WAITING, {"ids": wanted})}
+    return dict(_WAITING.rows(connection, ids))
 
 
 def wait_for(connection: Connection, more: Mapping[str, int]) -> None:
     """Each of these waits for so many more approvals, or fewer."""
-    rows = [{"of": principal, "more": count} for principal, count in more.items() if count]
-    if rows:
-        connection.execute(_WAITS, rows)
+    _WAITS.run(connection, [{"of": principal, "more": count} for principal, count in more.items() if count])
 
 
 def names(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
-    wanted = list(ids)
-    if not wanted:
-        return {}
-    return {row.id: row.name for row in connection.execute(_NAMES, {"ids": wanted})}
+    return dict(_NAMES.rows(connection, ids))
 
 
 def by_names(connection: Connection, project_id: str, wanted: Iterable[str]) -> dict[str, PrincipalView]:

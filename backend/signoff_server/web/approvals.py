@@ -3,7 +3,7 @@
 from starlette.responses import Response
 
 from signoff.protocol import models
-from signoff_server.service.approvals import Wanted
+from signoff_server.service.wanted import Wanted
 from signoff_server.store import ledger
 from signoff_server.store.approvals import ApprovalView, Filter
 from signoff_server.web import render, wait

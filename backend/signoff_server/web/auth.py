@@ -1,6 +1,7 @@
 """From an API key to a caller. Project and principal come from the key and from nowhere else."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +14,9 @@ from signoff_server.service.principals import Principals, stands
 from signoff_server.store.principals import KeyView
 from signoff_server.world import World
 
-# A revoked key stops within a second: what is known of a key is asked anew this often.
+# A revoked key stops within a second. Where no other process writes, its revocation is seen by this one; else what is
+# known of a key is asked anew this often.
+_HEARD_MS: Final = 3_600_000
 _TRUSTED_MS: Final = 500
 _MOST_KNOWN: Final = 10_000
 
@@ -25,19 +28,32 @@ class _Known:
 
 
 class Authenticator:
-    """Knows callers by their keys, and keeps what it knows for half a second."""
+    """Knows callers by their keys, and keeps what it knows until the key is `touched`, or for a while.
 
-    def __init__(self, principals: Principals, world: World) -> None:
+    `alone` says that no other process can revoke one.
+    """
+
+    def __init__(self, principals: Principals, world: World, *, alone: bool) -> None:
         self._principals = principals
         self._world = world
+        self._trusted = _HEARD_MS if alone else _TRUSTED_MS
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._touched = 0
 
-    async def caller(self, headers: Headers, *, anew: bool = False) -> Caller:
-        """The caller behind `Authorization: Bearer …`; `anew` where something happened to the key. Raises `Refusal`."""
+    def touched(self, subjects: Iterable[str]) -> None:
+        """Something was recorded of these subjects; what is known of keys among them is forgotten."""
+        keys_among = {subject for subject in subjects if subject.startswith("key_")}
+        if keys_among:
+            self._touched += 1
+            for digest in [digest for digest, known in self._known.items() if known.view.id in keys_among]:
+                del self._known[digest]
+
+    async def caller(self, headers: Headers) -> Caller:
+        """The caller behind `Authorization: Bearer …`. Raises `Refusal`."""
         scheme, _, text = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not text:
             raise Refusal("unauthenticated", "Send the header Authorization: Bearer <api key>.")
-        view = await self._view(text.strip(), anew)
+        view = await self._view(text.strip())
         if view is None:
             raise Refusal("unauthenticated", "This API key is unknown, expired or revoked.")
         via = "cli" if headers.get("signoff-client") == "cli" else "api"
@@ -53,16 +69,18 @@ class Authenticator:
             expires_at=view.expires_at,
         )
 
-    async def _view(self, text: str, anew: bool) -> KeyView | None:
+    async def _view(self, text: str) -> KeyView | None:
         digest, now = keys.digest(text), self._world.now()
         known = self._known.get(digest)
-        if known is not None and not anew and 0 <= now - known.asked_at < _TRUSTED_MS:
+        if known is not None and 0 <= now - known.asked_at < self._trusted:
             return known.view if stands(known.view, text, now) else None
+        before = self._touched
         view = await self._principals.holder(text)
         if view is None:
             self._known.pop(digest, None)
-            return None
-        self._known[digest] = _Known(view, now)
-        if len(self._known) > _MOST_KNOWN:
-            self._known.popitem(last=False)
+        elif before == self._touched:
+            # What was read while a key was touched may be older than that.
+            self._known[digest] = _Known(view, now)
+            if len(self._known) > _MOST_KNOWN:
+                self._known.popitem(last=False)
         return view

@@ -140,7 +140,7 @@ class EventStream(_Beginning):
     async def _check_key(self) -> None:
         if self._key_changed:
             self._key_changed = False
-            await self._server.authenticator.caller(self._request.headers, anew=True)
+            await self._server.authenticator.caller(self._request.headers)
 
     async def _read_on(self) -> bool:
         """Send the next page; answers whether there is another."""

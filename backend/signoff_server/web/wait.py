@@ -17,22 +17,17 @@ async def hold(call: Call, approval: str, seconds: int) -> ApprovalView:
     server, caller = call.server, call.caller
     if seconds == 0:
         return await server.approvals.get(caller, approval)
-    woken, key_changed = asyncio.Event(), False
+    woken = asyncio.Event()
     deadline = time.monotonic() + seconds
-
-    def hear(subject: str) -> None:
-        nonlocal key_changed
-        key_changed = key_changed or subject == caller.key
-        woken.set()
-
-    with server.hub.listening((approval, caller.key), hear):
+    with server.hub.listening((approval, caller.key), lambda _: woken.set()):
         gone = asyncio.ensure_future(_gone(call, woken))
         try:
             while True:
                 woken.clear()
-                anew, key_changed = key_changed, False
-                await server.authenticator.caller(call.request.headers, anew=anew)
-                view = await server.approvals.get(caller, approval)
+                await server.authenticator.caller(call.request.headers)
+                view = await server.approvals.just_closed(caller, approval) or await server.approvals.get(
+                    caller, approval
+                )
                 left = deadline - time.monotonic()
                 if view.state.status != "pending" or left <= 0 or gone.done():
                     return view

@@ -142,7 +142,7 @@ class WatchSocket:
             return
         del self._look_at[self._caller.key]
         try:
-            await self._server.authenticator.caller(self._websocket.headers, anew=True)
+            await self._server.authenticator.caller(self._websocket.headers)
         except Refusal as refusal:
             raise _Closed(_REVOKED, "the key was revoked or has expired") from refusal
 

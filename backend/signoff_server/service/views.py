@@ -1,0 +1,87 @@
+"""Approvals as they are shown, from what was just committed where that is at hand.
+
+A payload and a name never change once they are recorded, so those that are kept cannot be wrong, only missing; what is
+missing is read. Of states only the last one that closed an approval is kept: nothing leads back from there, and whoever
+waits wants to know no more.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any, Final, Generic, TypeVar
+
+from sqlalchemy import Connection
+
+from signoff_server.core.approvals import Approval
+from signoff_server.store import approvals, codec, ledger, principals
+from signoff_server.store.approvals import ApprovalView
+from signoff_server.store.database import Committed, Database
+
+K = TypeVar("K")
+V = TypeVar("V")
+# Entries; a payload that is larger than `_LARGE` bytes is rather read again.
+_KEPT: Final = 2_048
+_LARGE: Final = 8 * 1024
+
+
+class _Kept(Generic[K, V]):
+    """The last few."""
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[K, V] = OrderedDict()
+
+    def put(self, key: K, value: V) -> None:
+        self._of[key] = value
+        if len(self._of) > _KEPT:
+            self._of.popitem(last=False)
+
+    def get(self, key: K) -> V | None:
+        return self._of.get(key)
+
+
+class Views:
+    """Belongs to one event loop."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._payloads: _Kept[tuple[str, int], bytes] = _Kept()
+        self._names: _Kept[str, str] = _Kept()
+        self._closed: _Kept[tuple[str, str], Approval] = _Kept()
+
+    def keep(self, committed: Committed) -> None:
+        """Remember what was committed; to be called before anybody is woken for it."""
+        for change in committed.changes:
+            state, event = change.state, change.event
+            if not isinstance(state, Approval):
+                continue
+            if len(change.payload.body) <= _LARGE:
+                self._payloads.put((committed.project, event.seq), change.payload.body)
+            if state.closed_seq == event.seq:
+                self._closed.put((committed.project, state.id), state)
+
+    def closed(self, project: str, approval: str) -> Approval | None:
+        """The approval as it was when it left `pending`, where this process saw that lately."""
+        return self._closed.get((project, approval))
+
+    async def of(self, project: str, state: Approval, lease_until: int | None = None) -> ApprovalView:
+        """The view of an approval in this state."""
+        payloads = {seq: self._payloads.get((project, seq)) for seq in approvals.seqs(state)}
+        names = {who: self._names.get(who) for who in approvals.people(state)}
+        unread = [seq for seq, body in payloads.items() if body is None]
+        unnamed = [who for who, name in names.items() if name is None]
+        said: dict[int, dict[str, Any] | None] = {
+            seq: codec.unseal(body) for seq, body in payloads.items() if body is not None
+        }
+        found = {who: name for who, name in names.items() if name is not None}
+        if unread or unnamed:
+            read, named = await self._database.read(_missing, project, unread, unnamed)
+            said |= read
+            found |= named
+            for who, name in named.items():
+                self._names.put(who, name)
+        return ApprovalView(project, state, said[state.requested_seq], said, found, lease_until)
+
+
+def _missing(
+    connection: Connection, project: str, seqs: Iterable[int], people: Iterable[str]
+) -> tuple[dict[int, dict[str, Any] | None], dict[str, str]]:
+    return ledger.payloads(connection, project, seqs), principals.names(connection, people)
