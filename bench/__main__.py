@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bench import latency, parked, throughput
+from bench import history, latency, parked, start, throughput
 from bench.databases import databases
 from bench.machine import facts
 from bench.report import Report, tell
@@ -19,6 +19,8 @@ SUBJECTS: Final[dict[str, Callable[[Run], None]]] = {
     "latency": latency.measure,
     "throughput": throughput.measure,
     "parked": parked.measure,
+    "history": history.measure,
+    "start": start.measure,
 }
 
 

@@ -9,6 +9,7 @@ import os
 import struct
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -50,22 +51,29 @@ class _Counter:
             _FORM.pack_into(self._shared, 0, *self._counts)
 
     def connect(self, connection: Any, _record: object) -> None:
-        """SQLite counts for itself, also what reaches the driver on another way than through SQLAlchemy."""
+        """At the driver, which every statement passes, however it is run."""
         if hasattr(connection, "set_trace_callback"):
             connection.set_trace_callback(lambda _statement: self.count(0))
             connection.set_progress_handler(lambda: self.count(1), _STEPS)
+        else:
+            connection.cursor_factory = _counted(connection.cursor_factory, lambda: self.count(0))
 
-    def execute(self, connection: Any, *_: object) -> None:
-        if not hasattr(connection.connection.dbapi_connection, "set_trace_callback"):
-            self.count(0)
+
+def _counted(cursor: type[Any], count: Callable[[], None]) -> type[Any]:
+    """The driver's cursor, which counts what it executes. Beginning and ending a transaction passes it by."""
+
+    class Counted(cursor):  # type: ignore[misc]
+        def execute(self, *args: Any, **options: Any) -> Any:
+            count()
+            return super().execute(*args, **options)
+
+    return Counted
 
 
 def main() -> None:
-    from sqlalchemy import Engine, Pool, event
+    from sqlalchemy import Pool, event
 
     from signoff_server.commands import serve
 
-    counter = _Counter(os.environ[_FILE])
-    event.listen(Pool, "connect", counter.connect)
-    event.listen(Engine, "before_cursor_execute", counter.execute)
+    event.listen(Pool, "connect", _Counter(os.environ[_FILE]).connect)
     sys.exit(serve())

@@ -2,6 +2,7 @@
 
 import importlib
 import secrets
+import shutil
 import sqlite3
 import time
 from pathlib import Path
@@ -38,11 +39,14 @@ class Commits:
 
 
 class Databases(Protocol):
-    """`make` answers the setting of a new, empty database; `close` removes what was made."""
+    """`make` answers the setting of a new, empty database, `copy` of one with the same content, which nobody may have
+    open meanwhile; `close` removes what was made."""
 
     name: str
 
     def make(self) -> str: ...
+
+    def copy(self, database: str) -> str: ...
 
     def commits(self) -> Commits: ...
 
@@ -59,6 +63,9 @@ class Files:
 
     def make(self) -> str:
         return str(self._folder / f"{secrets.token_hex(4)}.db")
+
+    def copy(self, database: str) -> str:
+        return str(shutil.copyfile(database, self.make()))
 
     def commits(self) -> Commits:
         connection = sqlite3.connect(self._folder / f"{secrets.token_hex(4)}.db", isolation_level=None)
@@ -81,10 +88,10 @@ class Cluster:
         self._made: list[str] = []
 
     def make(self) -> str:
-        made = f"signoff_bench_{secrets.token_hex(4)}"
-        self._administer(f"CREATE DATABASE {made}")
-        self._made.append(made)
-        return self._at(made)
+        return self._make("template1")
+
+    def copy(self, database: str) -> str:
+        return self._make(self._name(database))
 
     def commits(self) -> Commits:
         connection = _connect(self.make())
@@ -94,6 +101,15 @@ class Cluster:
     def close(self) -> None:
         for made in self._made:
             self._administer(f"DROP DATABASE {made} WITH (FORCE)")
+
+    def _make(self, template: str) -> str:
+        made = f"signoff_bench_{secrets.token_hex(4)}"
+        self._administer(f"CREATE DATABASE {made} TEMPLATE {template}")
+        self._made.append(made)
+        return self._at(made)
+
+    def _name(self, database: str) -> str:
+        return database.partition("?")[0].rpartition("/")[2]
 
     def _administer(self, statement: str) -> None:
         connection = _connect(self._url)

@@ -150,7 +150,7 @@ def _at_rest(parked: _Counted, idle: _Counted, client: int, waits: int, seconds:
             Aim("statements_per_second", 1.2, ratio=True),
             Aim("steps_per_second", 1.2, ratio=True),
         ),
-        note=f"{waits} pending with a waiter each on one watch socket, over {used.seconds:.0f} s; statements of SQL and "
+        note=f"{waits} pending with a waiter each on one watch socket, over {used.seconds:.0f} s; SQL statements and "
         "steps of the database's machine are counted in both servers, reads and transactions alike",
         **used_by(used),
     )

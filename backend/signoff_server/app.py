@@ -103,7 +103,7 @@ def build(server: Server, *, hints: bool = True) -> Starlette:
             await asyncio.to_thread(server.database.close)
 
     routes: list[Any] = [
-        StarletteRoute(route.path, _endpoint(server, route), methods=[route.method]) for route in ROUTES
+        StarletteRoute(route.path, _Endpoint(server, route), methods=[route.method]) for route in ROUTES
     ]
     # Before the routes with an id in their path, which would take "watch" for one.
     routes.insert(0, WebSocketRoute("/v1/approvals/watch", _watch(server)))
@@ -137,8 +137,20 @@ class Front:
         await self._app(scope, receive, send)
 
 
-def _endpoint(server: Server, route: Route) -> Any:
-    async def endpoint(request: Request) -> Response:
+class _Endpoint:
+    """One route as an ASGI application: what Starlette wraps around a function is not needed, no error leaves it."""
+
+    def __init__(self, server: Server, route: Route) -> None:
+        self._server = server
+        self._route = route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        response = await self._answer(request)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        server, route = self._server, self._route
         request_id: str = request.scope["request_id"]
         try:
             response = await route.handler(await _call(server, route, request))
@@ -153,8 +165,6 @@ def _endpoint(server: Server, route: Route) -> Any:
             )
         server.metrics.requests.labels(route.path, response.status_code).inc()
         return response
-
-    return endpoint
 
 
 async def _call(server: Server, route: Route, request: Request) -> Call:

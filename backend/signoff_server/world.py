@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+import threading
 import time
 from typing import Final
 
@@ -23,6 +24,7 @@ FAILPOINTS: Final = (
     "start.before_migrate",
     "start.before_listen",
 )
+_DRAWN_AT_ONCE: Final = 4_096
 
 
 class World:
@@ -33,6 +35,9 @@ class World:
         name, _, count = os.environ.get("SIGNOFF_FAILPOINT", "").partition(":")
         if name and name not in FAILPOINTS:
             raise ValueError(f"SIGNOFF_FAILPOINT={name} is none of {', '.join(FAILPOINTS)}")
+        # Asking the system for each nonce gives up the interpreter's lock each time.
+        self._drawn = b""
+        self._drawing = threading.Lock()
         self._armed = name
         self._left = int(count or 1)
 
@@ -45,7 +50,12 @@ class World:
         return f"{kind}_{crockford(uuid7().bytes)}"
 
     def random(self, size: int) -> bytes:
-        return secrets.token_bytes(size)
+        """So many bytes of the system's randomness, each handed out once."""
+        with self._drawing:
+            if len(self._drawn) < size:
+                self._drawn = secrets.token_bytes(max(size, _DRAWN_AT_ONCE))
+            taken, self._drawn = self._drawn[:size], self._drawn[size:]
+        return taken
 
     def failpoint(self, name: str) -> None:
         """Die here, by SIGKILL, when this place is armed."""

@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
+from bench.calls import make_pending
+from bench.fill import fill
+from bench.generator import Connection, Requests
+from bench.history import CALLS
 from bench.report import MEMBERS
+from bench.server import Server
+from bench.setup import set_up
+from bench.start import PROGRAMS
+from signoff_server.service.rebuild import rebuild
+from signoff_server.store.dialects import open_engines
+from tests.support.tables import derived
 
 ROOT = Path(__file__).parents[2]
 FIGURES = {
@@ -23,6 +33,9 @@ FIGURES = {
         "gates_per_second",
         "gates_per_second.sdk",
     },
+    "parked": {"memory_of_a_wait.as_completed", "memory_of_a_wait.wait", "parked_at_rest", "memory_of_a_held_poll"},
+    "history": {f"with_a_history.{name}" for name in (*CALLS, "start")},
+    "start": {f"start.{name}" for name in (*PROGRAMS, "server")},
 }
 
 
@@ -36,6 +49,27 @@ def test_each_figure_is_printed_whole(subject: str, tmp_path: Path) -> None:
         assert figure["database"] == "sqlite"
         assert all(value >= 0 for value in figure["values"].values())
         assert figure["met"] in ((True, False) if figure["aim"] else (None,))
+
+
+def test_a_made_up_history_is_a_true_one(tmp_path: Path) -> None:
+    """What `fill` has written, `rebuild` finds whole and makes again equal; and the server goes on with it."""
+    database = str(tmp_path / "signoff.db")
+    keys = set_up(database)
+    fill(database, keys, 40)
+    engines = open_engines(database)
+    before = derived(engines.reader)
+    with engines.writer.begin() as connection:
+        (done,) = rebuild(connection, 0)
+    assert derived(engines.reader) == before
+    engines.close()
+    with Server(tmp_path, database, keys) as server:
+        make_pending(server, 1)
+        connection, requests = Connection(server.url), Requests(server.url, keys.reviewer)
+        page = connection.ask(requests.get(f"/v1/events?after={done.events - 1}")).json()
+        assert [event["type"] for event in page["data"]] == ["approval.approved", "approval.requested"]
+        listed = connection.ask(requests.get("/v1/approvals?limit=200")).json()
+        assert [approval["status"] for approval in listed["data"]] == ["pending", *["approved"] * 40]
+        connection.close()
 
 
 def test_an_unknown_subject_is_refused(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Strict JSON, and the rules that make two programs read it alike."""
 
+import hashlib
 import json
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,3 +108,36 @@ def test_each_member_is_bound() -> None:
         for key, value in (("project", "q"), ("name", "m"), ("context", {"a": 1}), ("arguments", {}), ("nonce", "y"))
     ]
     assert len({canonical.binding(**one) for one in (base, *changed)}) == 6
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-MAX_INTEGER, MAX_INTEGER) | st.text() | st.floats(-1e15, 1e15),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(_JSON)
+def test_the_canonical_form_is_that_of_rfc_8785_however_it_is_made(value: Any) -> None:
+    try:
+        made = canonical.canonical(value)
+    except NotCanonical:
+        return
+    assert made == rfc8785.dumps(value)
+
+
+def test_control_characters_quotes_and_separators_are_written_as_rfc_8785_wants() -> None:
+    text = "".join(map(chr, range(1, 0x250))) + "\u2028\u2029\ufeff\ufffd\U0001f600"
+    value = {"b": [text, {"z": text, "a": [True, None, -1]}], "a": text, "B": {}, "": []}
+    assert canonical.canonical(value) == rfc8785.dumps(value)
+
+
+@given(context=st.dictionaries(st.text(max_size=4), _JSON, max_size=3), name=st.text('aé"/', max_size=5))
+def test_a_binding_is_the_digest_of_one_object(context: dict[str, Any], name: str) -> None:
+    bound = {"arguments": None, "context": context, "name": name, "nonce": "n", "project": "prj_1"}
+    try:
+        digest = hashlib.sha256(b"signoff-binding/1\n" + canonical.canonical(bound)).hexdigest()
+    except NotCanonical:
+        return
+    made = canonical.binding(project="prj_1", name=name, context=context, arguments=None, nonce="n")
+    assert made == f"sha256:{digest}"

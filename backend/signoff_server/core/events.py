@@ -8,6 +8,7 @@ RFC 3339 text in facts.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 SCHEMA: Final = 1
@@ -65,8 +66,12 @@ class Recorded:
 
 def to_text(at: int) -> str:
     """Milliseconds as `2026-11-23T08:15:00.123Z`."""
-    moment = datetime.fromtimestamp(at // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
+    return f"{_second(at // 1000)}.{at % 1000:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def from_text(text: str) -> int:

@@ -11,6 +11,7 @@ import zlib
 from typing import Final, NamedTuple
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS: Final = [first + second for first in _ALPHABET for second in _ALPHABET]
 _FORM: Final = re.compile(r"sgo_(dev|test|live)_([0-9a-z]{26})_([0-9a-z]{52})([0-9a-z]{7})", re.ASCII)
 
 
@@ -22,7 +23,8 @@ class ParsedKey(NamedTuple):
 def crockford(data: bytes) -> str:
     """Base32 in Crockford's alphabet, lower case, most significant bits first, without padding."""
     number, length = int.from_bytes(data), -(-len(data) * 8 // 5)
-    return "".join(_ALPHABET[number >> (5 * place) & 31] for place in reversed(range(length)))
+    pairs = [_PAIRS[number >> (10 * place) & 1023] for place in range(-(-length // 2) - 1, -1, -1)]
+    return "".join(pairs)[-length:]
 
 
 def make(environment: str, key_id: str, secret: bytes) -> str:

@@ -16,7 +16,7 @@ from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
 from signoff_server.service.execute import Execute, Unit
 from signoff_server.service.views import Views
-from signoff_server.service.wanted import Named, Wanted, check_sizes, differences, named, request_data
+from signoff_server.service.wanted import Named, Wanted, as_bytes, differences, named, request_data
 from signoff_server.store import agenda, approvals, codec, ledger, principals
 from signoff_server.store.approvals import ApprovalView, Filter
 from signoff_server.store.database import Database
@@ -60,23 +60,16 @@ class Approvals:
 
     async def request(self, caller: Caller, wanted: Wanted, key: str | None) -> Requested:
         """A new approval, or the one that this idempotency key made before."""
-        check_sizes(wanted)
+        made = as_bytes(wanted)
         people = await self._named_by(caller, wanted)
         approval, nonce = self._world.new_id("apr"), _base64url(self._world.random(32))
-        bound = canonical.binding(
-            project=caller.project,
-            name=wanted.name,
-            context=wanted.context,
-            arguments=wanted.arguments,
-            nonce=nonce,
-        )
         once = None if key is None else _digest("create", caller.project, caller.id, wanted.name, key)
-        fingerprint = _digest(wanted.name, wanted.context, wanted.arguments, list(wanted.reviewers))
+        fingerprint = made.fingerprint(wanted)
         command = core.Request(
             actor=caller.actor,
             payload=self._seal(request_data(wanted, nonce) | _idempotency(key, once, fingerprint)),
             name=wanted.name,
-            binding=bound,
+            binding=made.binding(caller.project, wanted.name, nonce),
             expires_in=wanted.expires_in * 1000,
             requirement=Requirement(reviewers=people.reviewers),
             owner=caller.owner,
@@ -93,12 +86,12 @@ class Approvals:
             return _left(unit, approval)[0]
 
         keys = () if once is None else (once,)
-        made = await self._execute(caller.project, plan, once=keys, requester=caller.id)
-        if isinstance(made, Approval):
-            return Requested(await self.views.of(caller.project, made), created=True)
-        if made.fingerprint != fingerprint:
-            raise await self._reused(caller.project, made.subject, wanted)
-        return Requested(await self._view(caller.project, made.subject), created=False)
+        found = await self._execute(caller.project, plan, once=keys, requester=caller.id)
+        if isinstance(found, Approval):
+            return Requested(await self.views.of(caller.project, found), created=True)
+        if found.fingerprint != fingerprint:
+            raise await self._reused(caller.project, found.subject, wanted)
+        return Requested(await self._view(caller.project, found.subject), created=False)
 
     # ------------------------------------------------------------ deciding
 

@@ -1,5 +1,6 @@
 """What a requester asks for: its size, the people that it names, and how two requests differ."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,11 +38,32 @@ class Named:
     on_behalf_of: str | None
 
 
-def check_sizes(wanted: Wanted) -> None:
-    for member, value in (("context", wanted.context), ("arguments", wanted.arguments)):
-        if value is not None and len(canonical.canonical(value)) > MAX_CONTEXT_BYTES:
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """The canonical form of context and arguments, made once: their size, the binding and the fingerprint need it."""
+
+    context: bytes
+    arguments: bytes
+
+    def binding(self, project: str, name: str, nonce: str) -> str:
+        return canonical.binding_of(
+            project=project, name=name, context=self.context, arguments=self.arguments, nonce=nonce
+        )
+
+    def fingerprint(self, wanted: Wanted) -> bytes:
+        """A digest of the list of name, context, arguments and reviewers: what a key stands for."""
+        name, reviewers = canonical.canonical(wanted.name), canonical.canonical(list(wanted.reviewers))
+        return hashlib.sha256(b"[" + b",".join((name, self.context, self.arguments, reviewers)) + b"]").digest()
+
+
+def as_bytes(wanted: Wanted) -> Bytes:
+    """Raises `Refusal` where they are too large."""
+    made = Bytes(canonical.canonical(wanted.context), canonical.canonical(wanted.arguments))
+    for member, size in (("context", len(made.context)), ("arguments", len(made.arguments))):
+        if size > MAX_CONTEXT_BYTES:
             message = f"more than {MAX_CONTEXT_BYTES // 1024} KiB; keep the bulk elsewhere and bind its digest"
             raise Refusal("invalid", f"{member} is too large.", errors=[(f"/{member}", message)])
+    return made
 
 
 def named(connection: Connection, caller: Caller, wanted: Wanted) -> Named:

@@ -18,6 +18,7 @@ from signoff_server.core.principals import Key, Principal
 
 State = Approval | Principal | Key
 _SEARCHED: Final = 4_000
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def load_state(subject: str, state: bytes) -> State:
 
 
 def compact(data: Mapping[str, Any]) -> bytes:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _JSON.encode(data).encode()
 
 
 def _search_text(data: Mapping[str, Any]) -> str:

@@ -20,6 +20,10 @@ MAX_DEPTH: Final = 32
 MAX_KEY_BYTES: Final = 256
 _FIRST_EXPONENT: Final = 1e21
 _BINDING_PREFIX: Final = b"signoff-binding/1\n"
+# Without floats, and where keys sort alike by code points and by UTF-16, this writes what RFC 8785 wants.
+_PLAIN: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+# A place in a value: its parent's place and its own key there; its pointer is only written where something is wrong.
+_Place = tuple["_Place", str | int] | None
 
 
 class MalformedJSON(ValueError):
@@ -61,32 +65,13 @@ def loads(data: bytes | str) -> Any:
 
 def check(value: Any) -> None:
     """Raise `NotCanonical` unless `value` is plain JSON data that keeps the rules at the top of this module."""
-    pending: list[tuple[Any, str, int]] = [(value, "", 0)]
-    while pending:
-        item, pointer, depth = pending.pop()
-        kind = type(item)
-        if kind is str:
-            _check_text(item, pointer)
-        elif kind is dict or kind is list:
-            if depth >= MAX_DEPTH:
-                raise NotCanonical(pointer, f"nesting goes deeper than {MAX_DEPTH}")
-            pending.extend(_children(item, pointer, depth + 1))
-        elif kind is int:
-            if not -MAX_INTEGER <= item <= MAX_INTEGER:
-                raise NotCanonical(pointer, "integers beyond ±(2^53 − 1) lose digits; write this one as a string")
-        elif kind is float:
-            if not math.isfinite(item):
-                raise NotCanonical(pointer, "NaN and infinities are not JSON")
-            # RFC 8785 writes these as integers, and nobody would read them back.
-            if MAX_INTEGER < abs(item) < _FIRST_EXPONENT:
-                raise NotCanonical(pointer, "numbers beyond ±(2^53 − 1) lose digits; write this one as a string")
-        elif item is not None and kind is not bool:
-            raise NotCanonical(pointer, f"{kind.__name__} is not JSON data")
+    _walk(value)
 
 
 def canonical(value: Any) -> bytes:
     """The RFC 8785 form of `value`, as UTF-8 bytes. Raises `NotCanonical`."""
-    check(value)
+    if _walk(value):
+        return _PLAIN.encode(value).encode()
     return rfc8785.dumps(value)
 
 
@@ -95,8 +80,21 @@ def binding(*, project: str, name: str, context: Any, arguments: Any, nonce: str
 
     `arguments` is None where the approval has none; `nonce` is the text that the server made (base64url, 32 bytes).
     """
-    bound = {"arguments": arguments, "context": context, "name": name, "nonce": nonce, "project": project}
-    return "sha256:" + hashlib.sha256(_BINDING_PREFIX + canonical(bound)).hexdigest()
+    return binding_of(
+        project=project, name=name, context=canonical(context), arguments=canonical(arguments), nonce=nonce
+    )
+
+
+def binding_of(*, project: str, name: str, context: bytes, arguments: bytes, nonce: str) -> str:
+    """The same from the canonical forms of context and arguments."""
+    members = (
+        b'"arguments":' + arguments,
+        b'"context":' + context,
+        b'"name":' + canonical(name),
+        b'"nonce":' + canonical(nonce),
+        b'"project":' + canonical(project),
+    )
+    return "sha256:" + hashlib.sha256(_BINDING_PREFIX + b"{" + b",".join(members) + b"}").hexdigest()
 
 
 def pointer_to(parent: str, key: str | int) -> str:
@@ -104,25 +102,75 @@ def pointer_to(parent: str, key: str | int) -> str:
     return f"{parent}/{str(key).replace('~', '~0').replace('/', '~1')}"
 
 
-def _children(item: Any, pointer: str, depth: int) -> list[tuple[Any, str, int]]:
-    if isinstance(item, list):
-        return [(child, f"{pointer}/{index}", depth) for index, child in enumerate(item)]
+def _walk(value: Any) -> bool:
+    """Check `value`; answers whether its RFC 8785 form is what `_PLAIN` writes: no floats, and keys that are ASCII."""
+    plain = True
+    pending: list[tuple[Any, _Place, int]] = [(value, None, 0)]
+    while pending:
+        item, place, depth = pending.pop()
+        kind = type(item)
+        if kind is str:
+            _check_text(item, place)
+        elif kind is dict or kind is list:
+            if depth >= MAX_DEPTH:
+                raise NotCanonical(_pointer(place), f"nesting goes deeper than {MAX_DEPTH}")
+            if kind is list:
+                pending.extend([(child, (place, at), depth + 1) for at, child in enumerate(item)])
+            else:
+                plain = _check_keys(item, place) and plain
+                pending.extend([(child, (place, key), depth + 1) for key, child in item.items()])
+        elif kind is int:
+            if not -MAX_INTEGER <= item <= MAX_INTEGER:
+                told = "integers beyond ±(2^53 − 1) lose digits; write this one as a string"
+                raise NotCanonical(_pointer(place), told)
+        elif kind is float:
+            plain = False
+            _check_float(item, place)
+        elif item is not None and kind is not bool:
+            raise NotCanonical(_pointer(place), f"{kind.__name__} is not JSON data")
+    return plain
+
+
+def _check_keys(item: dict[Any, Any], place: "_Place") -> bool:
+    ascii_only = True
     for key in item:
         if type(key) is not str:
-            raise NotCanonical(pointer, f"keys are text, not {type(key).__name__}")
-        _check_text(key, pointer)
+            raise NotCanonical(_pointer(place), f"keys are text, not {type(key).__name__}")
+        _check_text(key, place)
         if len(key) * 4 > MAX_KEY_BYTES and len(key.encode()) > MAX_KEY_BYTES:
-            raise NotCanonical(pointer, f"a key is longer than {MAX_KEY_BYTES} bytes")
-    return [(child, pointer_to(pointer, key), depth) for key, child in item.items()]
+            raise NotCanonical(_pointer(place), f"a key is longer than {MAX_KEY_BYTES} bytes")
+        ascii_only = ascii_only and key.isascii()
+    return ascii_only
 
 
-def _check_text(text: str, pointer: str) -> None:
+def _check_float(item: float, place: "_Place") -> None:
+    if not math.isfinite(item):
+        raise NotCanonical(_pointer(place), "NaN and infinities are not JSON")
+    # RFC 8785 writes these as integers, and nobody would read them back.
+    if MAX_INTEGER < abs(item) < _FIRST_EXPONENT:
+        raise NotCanonical(_pointer(place), "numbers beyond ±(2^53 − 1) lose digits; write this one as a string")
+
+
+def _pointer(place: "_Place") -> str:
+    steps: list[str | int] = []
+    while place is not None:
+        place, step = place
+        steps.append(step)
+    pointer = ""
+    for step in reversed(steps):
+        pointer = pointer_to(pointer, step)
+    return pointer
+
+
+def _check_text(text: str, place: "_Place") -> None:
     if "\x00" in text:
-        raise NotCanonical(pointer, "U+0000 is not allowed in text")
+        raise NotCanonical(_pointer(place), "U+0000 is not allowed in text")
+    if text.isascii():
+        return
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise NotCanonical(pointer, "a lone surrogate is not text") from None
+        raise NotCanonical(_pointer(place), "a lone surrogate is not text") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

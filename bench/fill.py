@@ -1,0 +1,194 @@
+"""A database with a long history, made in minutes: every row is a copy of what the server itself has written.
+
+One approval is asked and decided by the server's own services, under numbers that occur nowhere else. Its rows in all
+tables become forms, which are filled in for each copy; digests, leaves and the tree's frontier are made by the server's
+own functions. `signoff rebuild` finds nothing to object to in the outcome.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, delete, insert, select, update
+from starlette.datastructures import Headers
+
+from bench.setup import opened
+from bench.waiter import CONTEXT, NAME
+from signoff.protocol.proof import extend, leaf_hash, payload_digest
+from signoff_server.service.wanted import Wanted
+from signoff_server.store import ledger
+from signoff_server.store.ledger import Head
+from signoff_server.store.statements import Statement
+from signoff_server.store.tables import EVENTS, METADATA, ONCE, PROJECTS
+from signoff_server.web.server import Server
+
+_AT_ONCE: Final = 10_000
+# The number of the event before the specimen's: no other number in its rows looks like it.
+_FAR: Final = 7_000_000_000
+_WANTED: Final = Wanted(NAME, dict(CONTEXT), None, None, 604_800, (), {}, None, None)
+
+Gaps = dict[bytes, bytes]
+Form = Callable[[Gaps], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Specimen:
+    """`events` in their order, and the rows of every other table that are about the approval."""
+
+    project: str
+    events: list[dict[str, Any]]
+    others: list[tuple[Table, dict[str, Any]]]
+
+
+def fill(database: str, keys: tuple[str, str], decided: int) -> None:
+    """Add so many approvals to a database that no server has open, asked and decided by the holders of `keys`."""
+    server = opened(database)
+    try:
+        specimen = asyncio.run(_record(server, keys))
+        copies = _Copies(specimen)
+        for first in range(0, decided, _AT_ONCE):
+            with server.database.engines.writer.begin() as connection:
+                copies.add(connection, min(_AT_ONCE, decided - first))
+    finally:
+        server.database.close()
+
+
+async def _record(server: Server, keys: tuple[str, str]) -> _Specimen:
+    """Ask and decide far behind the ledger's end, take the rows, and leave everything as it was."""
+    app, reviewer = [await server.authenticator.caller(_headers(key)) for key in keys]
+    head = await server.database.write(_move_far, app.project)
+    asked = await server.approvals.request(app, _WANTED, "specimen")
+    approval = asked.view.state.id
+    await server.approvals.decide(reviewer, approval, "approved", reason=None, seen=None, key="specimen")
+    return await server.database.write(_take, app.project, approval, head)
+
+
+def _headers(key: str) -> Headers:
+    return Headers({"authorization": f"Bearer {key}"})
+
+
+def _move_far(connection: Connection, project: str) -> Head:
+    head = ledger.lock_head(connection, project)
+    _set_head(connection, project, Head(_FAR, head.at, ()))
+    return head
+
+
+def _take(connection: Connection, project: str, approval: str, head: Head) -> _Specimen:
+    """The specimen's rows, taken out of the database; the head is put back."""
+    found: list[tuple[Table, dict[str, Any]]] = []
+    for table in METADATA.sorted_tables:
+        about = table.c["subject" if "subject" in table.c else "id"] == approval
+        found += [(table, dict(row)) for row in connection.execute(select(table).where(about)).mappings()]
+        connection.execute(delete(table).where(about))
+    _set_head(connection, project, head)
+    events = sorted((row for table, row in found if table is EVENTS), key=lambda row: int(row["seq"]))
+    return _Specimen(project, events, [(table, row) for table, row in found if table is not EVENTS])
+
+
+def _set_head(connection: Connection, project: str, head: Head) -> None:
+    values = {"head_seq": head.seq, "head_at": head.at, "frontier": b"".join(head.frontier)}
+    connection.execute(update(PROJECTS).where(PROJECTS.c.id == project).values(values))
+
+
+class _Copies:
+    """Makes copies of the specimen: its rows with gaps for whatever differs from copy to copy."""
+
+    def __init__(self, specimen: _Specimen) -> None:
+        self._project = specimen.project
+        self._gaps = _gaps(specimen)
+        self._at = max(event["at"] for event in specimen.events)
+        self._append = Statement(insert(EVENTS))
+        self._events = [self._row(event) for event in specimen.events]
+        self._nonces = [event["payload_nonce"] for event in specimen.events]
+        self._others = [(Statement(insert(table)), self._row(row)) for table, row in specimen.others]
+        self._prefix = specimen.events[0]["id"].partition("_")[2][:10].encode()
+
+    def add(self, connection: Connection, count: int) -> None:
+        """So many copies at the end of the ledger, in the caller's transaction."""
+        head = ledger.lock_head(connection, self._project)
+        frontier, seq = list(head.frontier), head.seq
+        events: list[dict[str, Any]] = []
+        others: list[list[dict[str, Any]]] = [[] for _ in self._others]
+        for _ in range(count):
+            filled = self._filled(seq)
+            for at, nonce in enumerate(self._nonces):
+                event = self._event(at, nonce, filled)
+                frontier = extend(frontier, seq, event["leaf"])
+                seq += 1
+                events.append(event)
+            for rows, (_, row) in zip(others, self._others, strict=True):
+                rows.append(row(filled))
+        self._append.run(connection, events)
+        for rows, (statement, _) in zip(others, self._others, strict=True):
+            statement.run(connection, rows)
+        _set_head(connection, self._project, Head(seq, max(head.at, self._at), tuple(frontier)))
+
+    def _filled(self, seq: int) -> Gaps:
+        """What stands in the gaps of one copy. The ids are in the order of time, as real ones are."""
+        filled = {b"id": b"apr_%s%016d" % (self._prefix, seq)}
+        for at in range(len(self._events)):
+            filled[b"event%d" % at] = b"evt_%s%016d" % (self._prefix, seq + at)
+            filled[b"seq%d" % at] = b"%d" % (seq + at + 1)
+            filled[b"once%d" % at] = os.urandom(32).hex().encode()
+        return filled
+
+    def _event(self, at: int, nonce: bytes, filled: Gaps) -> dict[str, Any]:
+        row = self._events[at]
+        filled[b"digest%d" % at] = payload_digest(nonce, row.changing["payload"](filled)).encode()
+        event = row(filled)
+        event["leaf"] = leaf_hash(event["envelope"])
+        return event
+
+    def _row(self, row: Mapping[str, Any]) -> "_Row":
+        forms = {name: _form(value, self._gaps) for name, value in row.items()}
+        changing = {name: form for name, form in forms.items() if form is not None}
+        return _Row({name: value for name, value in row.items() if name not in changing}, changing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What is the same in every copy, and how the rest is made."""
+
+    same: Mapping[str, Any]
+    changing: Mapping[str, Form]
+
+    def __call__(self, filled: Gaps) -> dict[str, Any]:
+        return {**self.same, **{name: form(filled) for name, form in self.changing.items()}}
+
+
+def _gaps(specimen: _Specimen) -> dict[bytes, bytes]:
+    """Texts of the specimen that are others in each copy, and the names of the gaps that they leave."""
+    gaps = {specimen.events[0]["subject"].encode(): b"id"}
+    for at, event in enumerate(specimen.events):
+        gaps[event["id"].encode()] = b"event%d" % at
+        gaps[str(event["seq"]).encode()] = b"seq%d" % at
+        gaps[payload_digest(event["payload_nonce"], event["payload"]).encode()] = b"digest%d" % at
+    keys = [row["key"] for table, row in specimen.others if table is ONCE]
+    return gaps | {key.hex().encode(): b"once%d" % at for at, key in enumerate(keys)}
+
+
+def _form(value: Any, gaps: Mapping[bytes, bytes]) -> Form | None:
+    """How a value of the specimen is made in a copy; None where it is the same."""
+    if isinstance(value, int):
+        return _gap(gaps.get(str(value).encode()), int)
+    if isinstance(value, str):
+        made = _form(value.encode(), gaps)
+        return None if made is None else lambda filled: made(filled).decode()
+    if not isinstance(value, bytes):
+        return None
+    return _gap(gaps.get(value.hex().encode()), lambda text: bytes.fromhex(text.decode())) or _pattern(value, gaps)
+
+
+def _gap(name: bytes | None, read: Callable[[bytes], Any]) -> Form | None:
+    """A value that is one gap and nothing else."""
+    return None if name is None else lambda filled: read(filled[name])
+
+
+def _pattern(value: bytes, gaps: Mapping[bytes, bytes]) -> Form | None:
+    plain = value.replace(b"%", b"%%")
+    pattern = plain
+    for text, name in gaps.items():
+        pattern = pattern.replace(text, b"%%(%s)b" % name)
+    return None if pattern == plain else lambda filled: pattern % filled
