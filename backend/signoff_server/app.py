@@ -32,6 +32,7 @@ from signoff_server.wakeups import Hub
 from signoff_server.web import openapi
 from signoff_server.web.auth import Authenticator
 from signoff_server.web.call import Call, idempotency_key, read_body, read_query
+from signoff_server.web.feed import Feed
 from signoff_server.web.metrics import Metrics
 from signoff_server.web.problems import problem, send_problem
 from signoff_server.web.routes import ROUTES, Route
@@ -65,6 +66,7 @@ def open_server(settings: Settings, world: World) -> Server:
         world=world,
         database=database,
         hub=hub,
+        feed=Feed(database, hub),
         approvals=Approvals(database, execute, world, most_pending=settings.pending_cap),
         principals=principals,
         authenticator=Authenticator(principals, world, alone=engines.lock is not None),
@@ -79,7 +81,9 @@ def build(server: Server, *, hints: bool = True) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        follower = Follower(server.database, server.hub, hints=hints)
+        # What another process recorded is heard from the ledger.
+        heard = server.authenticator.touched
+        follower = Follower(server.database, server.hub, hints=hints, heard=heard)
         await follower.start()
 
         def committed(what: Committed) -> None:

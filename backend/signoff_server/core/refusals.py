@@ -40,6 +40,7 @@ CODES: Final[dict[str, Code]] = {
     "invalid": Code(422, "The body does not have the form that is wanted"),
     "idempotency_key_reuse": Code(422, "The idempotency key belongs to another request"),
     "no_eligible_reviewer": Code(422, "Nobody could decide this"),
+    "rate_limited": Code(429, "Too much at once from this key"),
     "pending_cap": Code(429, "Too many approvals of this requester are pending"),
     "internal": Code(500, "The server made a mistake"),
     "unavailable": Code(503, "The server cannot answer just now"),
