@@ -127,7 +127,7 @@ def _watch() -> dict[str, Any]:
         "security": [{"key": []}],
         "responses": {
             "101": {"description": "Switching to websocket"},
-            **_problems(frozenset({"unauthenticated", "forbidden", "host_not_allowed"})),
+            **_problems(frozenset({"malformed_request", "unauthenticated", "forbidden", "host_not_allowed"})),
         },
     }
 
