@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,13 +9,13 @@ from starlette.testclient import WebSocketDenialResponse, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from signoff_server.core import keys
-from signoff_server.web.watch import MAX_WATCHES
+from tests.support.databases import Databases
 from tests.support.project import Project, running
 
 
 @pytest.fixture(params=[True, False], ids=["woken", "every hint lost"])
-def waiting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
-    with running(tmp_path, hints=request.param) as (project, _):
+def waiting(request: pytest.FixtureRequest, databases: Databases) -> Iterator[Project]:
+    with running(databases, hints=request.param) as (project, _):
         yield project
 
 
@@ -88,7 +87,7 @@ def test_the_socket_tells_each_watched_approval_once(waiting: Project) -> None:
     with socket(waiting) as watch:
         assert watch.accepted_subprotocol == "signoff.v1"
         watch.send_json({"op": "watch", "ids": [before["id"], after["id"], unwatched["id"], "apr_unknown"]})
-        assert watch.receive_json() == {"op": "watching", "count": 4}
+        assert watch.receive_json() == {"op": "watching", "count": 3}
         first = [watch.receive_json(), watch.receive_json()]
         resolved = next(message for message in first if message["op"] == "resolved")
         assert resolved["approval"]["id"] == before["id"]
@@ -163,15 +162,19 @@ def test_what_the_socket_does_not_understand(project: Project, text: str) -> Non
         assert watch.receive_json()["op"] == "resolved"
 
 
-def test_a_message_and_a_socket_have_their_limits(project: Project) -> None:
+def test_a_message_names_a_thousand_ids_at_most(project: Project) -> None:
     with socket(project) as watch:
         watch.send_json({"op": "watch", "ids": [f"x{number}" for number in range(1_001)]})
         assert watch.receive_json()["code"] == "invalid"
-    pending = [project.ask()["id"] for _ in range(2)]
-    with socket(project) as watch, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("signoff_server.web.watch.MAX_WATCHES", 1)
-        watch.send_json({"op": "watch", "ids": pending})
-        with pytest.raises(WebSocketDisconnect) as closed:
-            watch.receive_json()
-    assert closed.value.code == 4429
-    assert MAX_WATCHES == 20_000
+
+
+def test_what_cannot_be_an_id_is_told_so_and_not_kept(project: Project) -> None:
+    asked, unreal = project.ask()["id"], ["x" * 60_000, "", "apr_", "apr_" + "0" * 27, "APR_" + "0" * 26, "apr_é"]
+    with socket(project) as watch:
+        watch.send_json({"op": "watch", "ids": [*unreal, asked]})
+        assert watch.receive_json() == {"op": "watching", "count": 1}
+        told = [watch.receive_json() for _ in unreal]
+        assert {message["id"] for message in told} == set(unreal)
+        assert {message["code"] for message in told} == {"not_found"}
+        # The key of the socket is listened for too.
+        assert len(project.server.hub) == 2

@@ -16,6 +16,7 @@ from signoff_server.web.problems import as_document
 
 
 async def create(call: Call) -> Response:
+    call.server.creations.check(call.caller.key)
     body: models.CreateApproval = call.body
     wanted = Wanted(
         name=body.name,

@@ -96,7 +96,8 @@ def _reply(route: Route, status: int) -> dict[str, Any]:
         reply["description"] = "There was one under this Idempotency-Key"
         reply["headers"] = {"Idempotent-Replayed": {"schema": {"type": "string", "const": "true"}}}
     if isinstance(model, str):
-        reply["content"] = {model: {"schema": {"type": "string"}}}
+        # The schema is of what the text holds.
+        reply["content"] = {model: {"schema": {"type": "object" if model == "application/yaml" else "string"}}}
     elif model is not None:
         reply["content"] = {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
     return reply
@@ -126,7 +127,7 @@ def _watch() -> dict[str, Any]:
         "security": [{"key": []}],
         "responses": {
             "101": {"description": "Switching to websocket"},
-            **_problems(frozenset({"unauthenticated", "forbidden", "host_not_allowed"})),
+            **_problems(frozenset({"malformed_request", "unauthenticated", "forbidden", "host_not_allowed"})),
         },
     }
 

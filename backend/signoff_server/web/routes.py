@@ -47,11 +47,11 @@ class Route:
     @property
     def codes(self) -> frozenset[str]:
         """Every code that an answer of this route can carry."""
-        codes = {"host_not_allowed", "internal", *self.refuses}
+        codes = {*_AT_THE_DOOR, "internal", *self.refuses}
         if self.scopes is not None:
             codes |= {"unauthenticated", "forbidden", "unavailable"}
         if self.body is not None:
-            codes |= {"malformed_json", "media_type", "too_large", "invalid"}
+            codes |= {"malformed_json", "media_type", "invalid"}
         if self.query is not None or self.keyed:
             codes.add("invalid_parameter")
         if self.method != "GET":
@@ -59,6 +59,7 @@ class Route:
         return frozenset(codes)
 
 
+_AT_THE_DOOR: Final = ("malformed_request", "host_not_allowed", "request_timeout", "too_large", "headers_too_large")
 _ASK: Final = ("approvals:create",)
 _DECIDE: Final = ("approvals:decide",)
 _EXECUTE: Final = ("approvals:create", "approvals:redeem")
@@ -86,7 +87,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         _ASK,
         body=models.CreateApproval,
         keyed=True,
-        refuses=("idempotency_key_reuse", "no_eligible_reviewer", "pending_cap"),
+        refuses=("idempotency_key_reuse", "no_eligible_reviewer", "rate_limited", "pending_cap"),
     ),
     Route(
         "GET",
@@ -115,7 +116,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         {200: models.Approval},
         _SEE,
         query=models.WaitApproval,
-        refuses=("not_found",),
+        refuses=("not_found", "rate_limited"),
     ),
     Route(
         "POST",

@@ -11,6 +11,7 @@ from signoff_server.wakeups import Hub
 from signoff_server.web.auth import Authenticator
 from signoff_server.web.feed import Feed
 from signoff_server.web.metrics import Metrics
+from signoff_server.web.quotas import Pace, Waits
 from signoff_server.world import World
 
 
@@ -27,5 +28,7 @@ class Server:
     principals: Principals
     authenticator: Authenticator
     metrics: Metrics
+    waits: Waits
+    creations: Pace
     url: str
     document: Callable[[], str]
