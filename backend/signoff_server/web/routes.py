@@ -99,6 +99,16 @@ ROUTES: Final[tuple[Route, ...]] = (
         query=models.ListApprovals,
     ),
     Route(
+        "POST",
+        "/v1/approvals/decisions",
+        approvals.decide_each,
+        "Approve or reject many, each for itself",
+        {200: models.DecisionResults},
+        _DECIDE,
+        body=models.DecideApprovals,
+        keyed=True,
+    ),
+    Route(
         "GET",
         _APPROVAL,
         approvals.get,
