@@ -80,6 +80,13 @@ def test_a_body_that_is_too_large(server: RunningServer, key: str, method: str, 
     assert count(server) == before
 
 
+def test_who_is_refused_may_finish_what_it_says(server: RunningServer, key: str) -> None:
+    for said in (too_much("POST", "/v1/approvals", key), b"no request\r\n\r\n"):
+        with Wire(server) as wire:
+            assert wire.say(said).reply().status in (400, 413)
+            assert wire.say_while_heard(b"x" * 1_000, 100)
+
+
 def test_a_body_in_chunks_that_never_ends(server: RunningServer, key: str) -> None:
     with Wire(server) as wire:
         wire.say(request("POST", "/v1/approvals", key=key, more=CHUNKED + "Content-Type: application/json\r\n"))

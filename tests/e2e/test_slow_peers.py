@@ -29,6 +29,7 @@ _IMPATIENT = (
     "from signoff_server import limits\n"
     f"limits.HEAD_SECONDS = limits.BODY_SECONDS = limits.IDLE_SECONDS = {PATIENCE}\n"
     f"limits.UNREAD_SECONDS = {READS}\n"
+    "limits.LINGER_SECONDS = 1_000\n"
     f"limits.WAITS = {WAITS}\n"
     "from signoff_server.web import wait\n"
     "wait._FULL_RETRY = 1\n"
@@ -76,7 +77,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 @pytest.fixture
 def http(server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, headers=server.app(), timeout=30) as made:
+    # It lets go of a connection before the server does.
+    kept = httpx.Limits(keepalive_expiry=PATIENCE / 2)
+    with httpx.Client(base_url=server.url, headers=server.app(), timeout=30, limits=kept) as made:
         yield made
 
 
@@ -135,10 +138,10 @@ def test_the_slow_are_cut_off(server: RunningServer, http: httpx.Client) -> None
                 elif kinds[name].drip:
                     wires[name].say_while_heard(kinds[name].drip, 1)
         told = {name: [reply.code for reply in wires[name].replies_to_the_end()] for name in kinds}
+        # The handlers that waited for those bodies have ended too, before the connections have.
+        until(http, failed, lambda found: found == before + 5)
     assert told == {name: [each.told] if each.told else [] for name, each in kinds.items()}
     assert {name: seconds for name, seconds in ended.items() if not PATIENCE <= seconds <= PATIENCE + LATE} == {}
-    # The handlers that waited for those bodies have ended too, and did nothing.
-    until(http, failed, lambda found: found == before + 5)
     assert "dripped" not in http.get(LIST).text
 
 
