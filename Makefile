@@ -38,8 +38,8 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-crash: $(STAMP)  ## N random SIGKILLs of server and caller against a journal kept outside
-	$(BIN)/python -m tests.crash.run --kills $(N)
+crash: $(STAMP)  ## N random SIGKILLs of server and caller against a journal kept outside; DB=postgres on PostgreSQL
+	$(BIN)/python -m tests.crash.run --kills $(N) $(if $(DB),--database $(DB))
 
 bench: $(STAMP)  ## what it costs, as JSON lines; ONLY="latency parked", QUICK=1, DB=postgresql://…
 	@$(BIN)/python -m bench $(ONLY) $(if $(QUICK),--scale 0.05) $(if $(DB),--database $(DB))

@@ -7,14 +7,15 @@ import pytest
 
 from tests.crash.people import found_out
 from tests.crash.run import crash
+from tests.support.databases import Databases
 
 
 @pytest.mark.crash
 @pytest.mark.timeout(300)  # a busy machine takes its time to start forty processes
-def test_nothing_acknowledged_is_lost_and_nothing_happens_twice(tmp_path: Path) -> None:
+def test_nothing_acknowledged_is_lost_and_nothing_happens_twice(databases: Databases, tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)
 
-    told, violations = crash(tmp_path, kills=20, seed=seed)
+    told, violations = crash(tmp_path, databases, kills=20, seed=seed)
 
     assert not violations, f"seed {seed}: {violations}"
     assert (told["lost"], told["doubled"], told["wrong"]) == (0, 0, 0)
