@@ -1,6 +1,8 @@
 """Random SIGKILLs of server and callers:
 
-    python -m tests.crash.run --kills N [--database sqlite|postgres] [--seed S] [--keep DIR]
+    python -m tests.crash.run --kills N [--database sqlite|postgres|cluster] [--seed S] [--keep DIR]
+
+On PostgreSQL the server's connections are cut too, and on a cluster of the run's own PostgreSQL itself is crashed.
 
 Prints one line of JSON. Whatever was lost, doubled or otherwise wrong is told with the seed, the files of the run are
 kept, and the exit code is 1. The seed decides who is killed, when, how, and what people answer; the machine decides
@@ -17,8 +19,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +30,8 @@ from tests.crash.caller import CALLERS, LEASE_SECONDS, STAGES
 from tests.crash.journal import Journal, Journals
 from tests.crash.people import Decider, Ledger, Person, Resolver
 from tests.crash.verify import Verdict, check_copy, verify
-from tests.support.databases import KINDS, Databases, databases_of
+from tests.support.databases import Databases, Postgres, Sqlite, on_own_cluster
+from tests.support.postgres import find
 from tests.support.server import RunningServer
 
 ROOT: Final = Path(__file__).parents[2]
@@ -46,6 +49,12 @@ SHORT_LEASES: Final = (
     "from signoff_server.commands import dev\n"
     "dev()\n"
 )
+# What the run is on, and who is killed there.
+VICTIMS: Final = {
+    "sqlite": ("server", "caller"),
+    "postgres": ("server", "caller", "connections"),
+    "cluster": ("server", "caller", "connections", "database"),
+}
 # Where a server may be told to die, and after how many passes at the most.
 POINTS: Final = {
     "write.before_begin": 12,
@@ -126,10 +135,13 @@ class CallerProcess:
 class Run:
     """One run, from an empty folder and an empty database to its verdict."""
 
-    def __init__(self, folder: Path, databases: Databases, kills: int, seed: int) -> None:
+    def __init__(
+        self, folder: Path, databases: Databases, kills: int, seed: int, victims: Sequence[str] | None = None
+    ) -> None:
         self.folder = folder
         self.databases = databases
-        self.kills = {"server": 0, "caller": 0}
+        self._victims = victims or VICTIMS[databases.kind]
+        self.kills = dict.fromkeys(("server", "caller", *self._victims), 0)
         self._wanted = kills
         self._seed = seed
         self._chance = random.Random(seed)
@@ -227,10 +239,15 @@ class Run:
 
     def _kill_somebody(self) -> None:
         self._check_people()
-        if self._chance.random() < 0.5:
-            self._kill_server()
-        else:
-            self._kill_caller(self._chance.choice(self._callers))
+        match self._chance.choice(self._victims):
+            case "server":
+                self._kill_server()
+            case "caller":
+                self._kill_caller(self._chance.choice(self._callers))
+            case "connections":
+                self._cut_connections()
+            case "database":
+                self._crash_database()
 
     def _kill_server(self) -> None:
         if self._armed is None or not self._dies(self.server.process, _DEATH):
@@ -276,6 +293,20 @@ class Run:
         caller.reap(_PATIENCE)
         self._count("caller", name=caller.name, point=stage if by_itself else None)
         caller.start()
+
+    def _cut_connections(self) -> None:
+        """Some of those from the server to the database, in the midst of whatever they are at."""
+        assert isinstance(self.databases, Postgres)
+        self._pause_until_death(self.server.process, self._chance.uniform(0.0, 0.4))
+        share = self._chance.choice((0.3, 1.0))
+        cut = self.databases.server.cut(self.databases.name(self._database), share)
+        self._count("connections", cut=cut)
+
+    def _crash_database(self) -> None:
+        assert isinstance(self.databases, Postgres)
+        self._pause_until_death(self.server.process, self._chance.uniform(0.0, 0.7))
+        self.databases.server.crash()
+        self._count("database")
 
     def _pause_until_death(self, process: subprocess.Popen[Any], seconds: float) -> None:
         """Let time pass, with an eye on the server: where it dies at a point it was told, it comes back at once."""
@@ -331,9 +362,11 @@ def summary(run: Run, seed: int, verdict: Verdict | None, seconds: float) -> dic
     return told | {"seconds": round(seconds, 1)}
 
 
-def crash(folder: Path, databases: Databases, kills: int, seed: int) -> tuple[dict[str, Any], list[str]]:
+def crash(
+    folder: Path, databases: Databases, kills: int, seed: int, victims: Sequence[str] | None = None
+) -> tuple[dict[str, Any], list[str]]:
     """A run in an empty folder: its summary, and every violation in words."""
-    run, started, verdict = Run(folder, databases, kills, seed), time.monotonic(), None
+    run, started, verdict = Run(folder, databases, kills, seed, victims), time.monotonic(), None
     try:
         verdict = run()
         violations = verdict.violations
@@ -342,10 +375,24 @@ def crash(folder: Path, databases: Databases, kills: int, seed: int) -> tuple[di
     return summary(run, seed, verdict, time.monotonic() - started), violations
 
 
+@contextmanager
+def databases_of(kind: str, folder: Path) -> Iterator[Databases]:
+    match kind:
+        case "sqlite":
+            (folder / "databases").mkdir()
+            yield Sqlite(folder / "databases")
+        case "cluster":
+            with on_own_cluster() as made:
+                yield made
+        case _:
+            with closing(Postgres(find(folder))) as made:
+                yield made
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Random SIGKILLs of server and callers.")
     parser.add_argument("--kills", type=int, default=20, help="how many SIGKILLs")
-    parser.add_argument("--database", choices=KINDS, default="sqlite", help="what the server keeps its ledger in")
+    parser.add_argument("--database", choices=VICTIMS, default="sqlite", help="what the server keeps its ledger in")
     parser.add_argument("--seed", type=int, default=None, help="repeat the choices of a run")
     parser.add_argument("--keep", type=Path, default=None, help="an empty folder for the run's files, which stay")
     options = parser.parse_args()
@@ -353,7 +400,7 @@ def main() -> int:
     folder = options.keep or Path(tempfile.mkdtemp(prefix="signoff-crash-"))
     folder.mkdir(parents=True, exist_ok=True)
     with databases_of(options.database, folder) as databases:
-        told, violations = crash(folder, databases, options.kills, seed)
+        told, violations = crash(folder, databases, options.kills, seed, VICTIMS[options.database])
     print(json.dumps(told))
     for violation in violations:
         print(f"seed {seed}: {violation}", file=sys.stderr)

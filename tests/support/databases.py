@@ -14,7 +14,8 @@ import pytest
 from signoff_server.store.dialects import open_engines
 from signoff_server.store.migrations import upgrade
 from signoff_server.store.tables import METADATA
-from tests.support.postgres import Server, find
+from tests.support import cluster
+from tests.support.postgres import Server
 
 KINDS: Final = ("sqlite", "postgres")
 
@@ -203,14 +204,10 @@ class Postgres(Databases):
 
 
 @contextmanager
-def databases_of(kind: str, folder: Path) -> Iterator[Databases]:
-    """For a run that has no fixtures; its files are in `folder`."""
-    if kind == "sqlite":
-        (folder / "databases").mkdir()
-        yield Sqlite(folder / "databases")
-    else:
-        with closing(Postgres(find(folder))) as made:
-            yield made
+def on_own_cluster() -> Iterator[Postgres]:
+    """On a PostgreSQL that may be crashed."""
+    with closing(cluster.make()) as own, closing(Postgres(Server(own.url, own))) as made:
+        yield made
 
 
 def _migrate(database: str) -> None:
