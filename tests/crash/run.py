@@ -1,8 +1,9 @@
 """Random SIGKILLs of server and callers:
 
-    python -m tests.crash.run --kills N [--database sqlite|postgres|cluster] [--seed S] [--keep DIR]
+    python -m tests.crash.run --kills N [--database KIND] [--seed S] [--keep DIR]
 
-On PostgreSQL the server's connections are cut too, and on a cluster of the run's own PostgreSQL itself is crashed.
+KIND is sqlite, postgres (whose connections are cut too), pgbouncer (the same through a pooler) or cluster (a PostgreSQL
+of the run's own, which is crashed too).
 
 Prints one line of JSON. Whatever was lost, doubled or otherwise wrong is told with the seed, the files of the run are
 kept, and the exit code is 1. The seed decides who is killed, when, how, and what people answer; the machine decides
@@ -30,8 +31,10 @@ from tests.crash.caller import CALLERS, LEASE_SECONDS, STAGES
 from tests.crash.journal import Journal, Journals
 from tests.crash.people import Decider, Ledger, Person, Resolver
 from tests.crash.verify import Verdict, check_copy, verify
-from tests.support.databases import Databases, Postgres, Sqlite, on_own_cluster
-from tests.support.postgres import find
+from tests.support import cluster
+from tests.support.bouncer import pooled
+from tests.support.databases import Databases, Postgres, Sqlite, on_server
+from tests.support.postgres import Server, find
 from tests.support.server import RunningServer
 
 ROOT: Final = Path(__file__).parents[2]
@@ -53,6 +56,7 @@ SHORT_LEASES: Final = (
 VICTIMS: Final = {
     "sqlite": ("server", "caller"),
     "postgres": ("server", "caller", "connections"),
+    "pgbouncer": ("server", "caller", "connections"),
     "cluster": ("server", "caller", "connections", "database"),
 }
 # Where a server may be told to die, and after how many passes at the most.
@@ -382,11 +386,11 @@ def databases_of(kind: str, folder: Path) -> Iterator[Databases]:
             (folder / "databases").mkdir()
             yield Sqlite(folder / "databases")
         case "cluster":
-            with on_own_cluster() as made:
+            with closing(cluster.make()) as own, on_server(Server(own.url, own)) as made:
                 yield made
         case _:
-            with closing(Postgres(find(folder))) as made:
-                yield made
+            with on_server(find(folder)) as made, ExitStack() as stack:
+                yield stack.enter_context(pooled(made.server)) if kind == "pgbouncer" else made
 
 
 def main() -> int:

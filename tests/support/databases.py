@@ -14,7 +14,6 @@ import pytest
 from signoff_server.store.dialects import open_engines
 from signoff_server.store.migrations import upgrade
 from signoff_server.store.tables import METADATA
-from tests.support import cluster
 from tests.support.postgres import Server
 
 KINDS: Final = ("sqlite", "postgres")
@@ -175,12 +174,16 @@ class Postgres(Databases):
     def drop(self, database: str) -> None:
         self.server.drop(self.name(database))
 
+    def address(self, name: str) -> str:
+        """The setting of the database that the server knows by this name."""
+        return self.server.url(name)
+
     def name(self, database: str) -> str:
         """By which the server knows a database that was lent."""
         return self._names[database]
 
     def _lend(self, name: str) -> str:
-        url = self.server.url(name)
+        url = self.address(name)
         self._names[url] = name
         return url
 
@@ -200,13 +203,12 @@ class Postgres(Databases):
     def close(self) -> None:
         for name in self._free:
             self.server.drop(name)
-        self.server.close()
 
 
 @contextmanager
-def on_own_cluster() -> Iterator[Postgres]:
-    """On a PostgreSQL that may be crashed."""
-    with closing(cluster.make()) as own, closing(Postgres(Server(own.url, own))) as made:
+def on_server(server: Server) -> Iterator[Postgres]:
+    """Until the end of the server's use."""
+    with closing(server), closing(Postgres(server)) as made:
         yield made
 
 

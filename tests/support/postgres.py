@@ -37,7 +37,7 @@ class Server:
     def __init__(self, url: str, own: cluster.Cluster | None = None) -> None:
         """`own` is the cluster that it is, where the tests have one of their own."""
         self.own = own
-        self._url = make_url(url)
+        self.address = make_url(url)
         self._run = secrets.randbits(31)
         self._made = 0
         self._connect()
@@ -48,7 +48,7 @@ class Server:
 
     def url(self, name: str) -> str:
         """What a `database` setting says for this database."""
-        return self._url.set(database=name).render_as_string(hide_password=False)
+        return self.address.set(database=name).render_as_string(hide_password=False)
 
     def create(self, template: str = "template0", encoding: str = "UTF8") -> str:
         """The name of a new database. Nobody may be connected to the template."""
@@ -83,7 +83,7 @@ class Server:
     @contextmanager
     def connect(self, name: str) -> Iterator[psycopg.Connection[Any]]:
         """In one transaction, committed unless something is raised."""
-        with psycopg.connect(_for_libpq(self._url.set(database=name))) as connection:
+        with psycopg.connect(_for_libpq(self.address.set(database=name))) as connection:
             yield connection
 
     def crash(self) -> None:
@@ -98,7 +98,7 @@ class Server:
         self._admin.close()
 
     def _connect(self) -> None:
-        self._admin = psycopg.connect(_for_libpq(self._url), autocommit=True)
+        self._admin = psycopg.connect(_for_libpq(self.address), autocommit=True)
         self._do("SELECT pg_advisory_lock(%s, %s)", _LIVES, self._run)
 
     def _sweep(self) -> None:
