@@ -219,9 +219,11 @@ async def _not_found(request: Request, _error: Exception) -> Response:
 async def _not_allowed(request: Request, _error: Exception) -> Response:
     refusal = Refusal("method_not_allowed", "This path answers other methods; see /openapi.yaml.")
     response = problem(refusal, request.scope["request_id"])
-    # RFC 9110, section 15.5.6. Starlette would name the methods of one route alone.
+    # RFC 9110, section 15.5.6. Starlette would name the methods of one route alone; a path with an id in it that fits
+    # too, after one without, is not meant.
     fitting = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    response.headers["Allow"] = ", ".join(sorted(method for route in fitting for method in route.methods))
+    meant = [route for route in fitting if route.path == fitting[0].path]
+    response.headers["Allow"] = ", ".join(sorted(method for route in meant for method in route.methods))
     return response
 
 
