@@ -10,8 +10,8 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, WebSocketRoute
 from starlette.routing import Route as StarletteRoute
-from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -32,8 +32,10 @@ from signoff_server.wakeups import Hub
 from signoff_server.web import openapi
 from signoff_server.web.auth import Authenticator
 from signoff_server.web.call import Call, idempotency_key, read_body, read_query
+from signoff_server.web.feed import Feed
 from signoff_server.web.metrics import Metrics
 from signoff_server.web.problems import problem, send_problem
+from signoff_server.web.quotas import Pace, Waits
 from signoff_server.web.routes import ROUTES, Route
 from signoff_server.web.server import Server
 from signoff_server.web.watch import WatchSocket
@@ -65,10 +67,13 @@ def open_server(settings: Settings, world: World) -> Server:
         world=world,
         database=database,
         hub=hub,
+        feed=Feed(database, hub),
         approvals=Approvals(database, execute, world, most_pending=settings.pending_cap),
         principals=principals,
         authenticator=Authenticator(principals, world, alone=engines.lock is not None),
         metrics=metrics,
+        waits=Waits(),
+        creations=Pace(settings.creations_per_second, world),
         url=settings.public_url or f"http://{settings.host}:{settings.port}",
         document=openapi.document,
     )
@@ -79,7 +84,9 @@ def build(server: Server, *, hints: bool = True) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        follower = Follower(server.database, server.hub, hints=hints)
+        # What another process recorded is heard from the ledger.
+        heard = server.authenticator.touched
+        follower = Follower(server.database, server.hub, hints=hints, heard=heard)
         await follower.start()
 
         def committed(what: Committed) -> None:
@@ -103,11 +110,14 @@ def build(server: Server, *, hints: bool = True) -> Starlette:
     ]
     # Before the routes with an id in their path, which would take "watch" for one.
     routes.insert(0, WebSocketRoute("/v1/approvals/watch", _watch(server)))
+    routes.append(WebSocketRoute("/{path:path}", _no_socket))
     app = Starlette(
         routes=routes,
         lifespan=lifespan,
         exception_handlers={404: _not_found, 405: _not_allowed},
     )
+    # A path with a slash too many is no other path: a client would have to send its key once more.
+    app.router.redirect_slashes = False
     app.add_middleware(Front, server=server)
     return app
 
@@ -195,6 +205,11 @@ def _watch(server: Server) -> Any:
     return endpoint
 
 
+async def _no_socket(websocket: WebSocket) -> None:
+    refusal = Refusal("not_found", "No websocket is at this path; see /openapi.yaml.")
+    await websocket.send_denial_response(problem(refusal, websocket.scope["request_id"]))
+
+
 async def _not_found(request: Request, _error: Exception) -> Response:
     return problem(
         Refusal("not_found", "Nothing answers at this path; see /openapi.yaml."), request.scope["request_id"]
@@ -203,7 +218,11 @@ async def _not_found(request: Request, _error: Exception) -> Response:
 
 async def _not_allowed(request: Request, _error: Exception) -> Response:
     refusal = Refusal("method_not_allowed", "This path answers other methods; see /openapi.yaml.")
-    return problem(refusal, request.scope["request_id"])
+    response = problem(refusal, request.scope["request_id"])
+    # RFC 9110, section 15.5.6. Starlette would name the methods of one route alone.
+    fitting = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    response.headers["Allow"] = ", ".join(sorted(method for route in fitting for method in route.methods))
+    return response
 
 
 _NOBODY: Final = Caller("", "", "", "system", None, frozenset(), "")
