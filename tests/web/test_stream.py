@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from signoff_server.core import keys
 from signoff_server.store import agenda, ledger
 from signoff_server.web.feed import MAX_STREAMS, Sort
 from tests.support.asgi import Answer, asked
+from tests.support.databases import Databases
 from tests.support.feed import Block, blocks
 from tests.support.project import Project, running
 from tests.web.test_approvals import code
@@ -20,8 +20,8 @@ STREAM = "/v1/events/stream"
 
 
 @pytest.fixture(params=[True, False], ids=["woken", "every hint lost"])
-def following(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
-    with running(tmp_path, hints=request.param) as (project, _):
+def following(request: pytest.FixtureRequest, databases: Databases) -> Iterator[Project]:
+    with running(databases, hints=request.param) as (project, _):
         yield project
 
 
