@@ -39,6 +39,8 @@ def measure(run: Run) -> None:
     long = run.databases.copy(first.database)
     begun = time.monotonic()
     fill(run.new_folder(), long, first.keys, decided)
+    for database in (first.database, long):
+        run.databases.settle(database)
     note = f"{pending} pending, {decided} decided (made in {time.monotonic() - begun:.0f} s)"
     with run.serve(first.database, first) as short, run.serve(long, first) as full:
         for figure in _compare(_Calls(short), _Calls(full), run.count(400, least=3), note):
