@@ -45,7 +45,7 @@ fuzz: N = 2000
 fuzz: $(STAMP)  ## every boundary of openapi.yaml and N random requests against a real server; SEED=, DB=postgresql://…
 	$(BIN)/python -m tests.fuzz.run --cases $(N) $(if $(SEED),--seed $(SEED)) $(if $(DB),--database $(DB))
 
-bench: $(STAMP)  ## what it costs, as JSON lines; ONLY="latency parked", QUICK=1, DB=postgresql://…
+bench: $(STAMP)  ## what it costs, as JSON lines; ONLY="latency parked", QUICK=1, DB=postgres
 	@$(BIN)/python -m bench $(ONLY) $(if $(QUICK),--scale 0.05) $(if $(DB),--database $(DB))
 
 openapi: $(STAMP)
