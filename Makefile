@@ -38,8 +38,8 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-crash: $(STAMP)  ## N random SIGKILLs of server and caller against a journal kept outside
-	$(BIN)/python -m tests.crash.run --kills $(N)
+crash: $(STAMP)  ## N random SIGKILLs of server and caller against a journal kept outside; DB=postgres on PostgreSQL
+	$(BIN)/python -m tests.crash.run --kills $(N) $(if $(DB),--database $(DB))
 
 fuzz: N = 2000
 fuzz: $(STAMP)  ## every boundary of openapi.yaml and N random requests against a real server; SEED=, DB=postgresql://…

@@ -65,6 +65,13 @@ def database(databases: Databases) -> Iterator[str]:
 
 
 @pytest.fixture
+def empty(databases: Databases) -> Iterator[str]:
+    """The setting of a database with nothing in it."""
+    with databases.empty() as nothing:
+        yield nothing
+
+
+@pytest.fixture
 def projects(databases: Databases) -> Iterator[tuple[Project, Project]]:
     with running(databases) as both:
         yield both
