@@ -2,9 +2,9 @@
 
 import importlib
 import secrets
-import shutil
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -65,7 +65,10 @@ class Files:
         return str(self._folder / f"{secrets.token_hex(4)}.db")
 
     def copy(self, database: str) -> str:
-        return str(shutil.copyfile(database, self.make()))
+        made = self.make()
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(made)) as target:
+            source.backup(target)
+        return made
 
     def commits(self) -> Commits:
         connection = sqlite3.connect(self._folder / f"{secrets.token_hex(4)}.db", isolation_level=None)

@@ -38,7 +38,7 @@ def measure(run: Run) -> None:
         make_pending(first, pending)
     long = run.databases.copy(first.database)
     begun = time.monotonic()
-    fill(long, first.keys, decided)
+    fill(run.new_folder(), long, first.keys, decided)
     note = f"{pending} pending, {decided} decided (made in {time.monotonic() - begun:.0f} s)"
     with run.serve(first.database, first) as short, run.serve(long, first) as full:
         for figure in _compare(_Calls(short), _Calls(full), run.count(400, least=3), note):

@@ -1,17 +1,72 @@
 """Fixtures that more than one folder asks for."""
 
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from tests.support import cluster
+from tests.support import postgres as finding
+from tests.support.databases import KINDS, Databases, Postgres, Sqlite
 from tests.support.project import Project, running
 from tests.support.server import RunningServer
 
 
+def missing(what: str) -> NoReturn:
+    """Skips what needs it; fails where it must not be missing."""
+    if os.environ.get(finding.REQUIRED) == "1":
+        pytest.fail(f"{finding.REQUIRED}=1 and {what}")
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """Databases on a PostgreSQL server; without one the test is skipped, or fails where that is not allowed."""
+    ours = tmp_path_factory.getbasetemp()
+    try:
+        server = finding.find(ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours)
+    except finding.NotFound as reason:
+        missing(str(reason))
+    made = Postgres(server)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def own_cluster() -> Iterator[cluster.Cluster]:
+    """A PostgreSQL that the tests of a module may stop, start and misconfigure."""
+    if cluster.programs() is None:
+        missing("PostgreSQL's programs (initdb, pg_ctl, postgres) are not installed")
+    own = cluster.make()
+    yield own
+    own.close()
+
+
+@pytest.fixture(scope="session")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Sqlite:
+    return Sqlite(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """Each kind of database in turn: whoever asks for it, or for what stands on it, runs on all of them."""
+    found: Databases = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.fixture
-def projects(tmp_path: Path) -> Iterator[tuple[Project, Project]]:
-    with running(tmp_path) as both:
+def database(databases: Databases) -> Iterator[str]:
+    """The setting of a database with tables and nothing in them."""
+    with databases.ready() as ready:
+        yield ready
+
+
+@pytest.fixture
+def projects(databases: Databases) -> Iterator[tuple[Project, Project]]:
+    with running(databases) as both:
         yield both
 
 
@@ -21,6 +76,13 @@ def project(projects: tuple[Project, Project]) -> Project:
 
 
 @pytest.fixture
-def dev_server(tmp_path: Path) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path) as server:
+def dev_server(database: str, tmp_path: Path) -> Iterator[RunningServer]:
+    with RunningServer(tmp_path, database=database) as server:
         yield server
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port

@@ -32,8 +32,10 @@ from signoff_server.wakeups import Hub
 from signoff_server.web import openapi
 from signoff_server.web.auth import Authenticator
 from signoff_server.web.call import Call, idempotency_key, read_body, read_query
+from signoff_server.web.feed import Feed
 from signoff_server.web.metrics import Metrics
 from signoff_server.web.problems import problem, send_problem
+from signoff_server.web.quotas import Pace, Waits
 from signoff_server.web.routes import ROUTES, Route
 from signoff_server.web.server import Server
 from signoff_server.web.watch import WatchSocket
@@ -65,10 +67,13 @@ def open_server(settings: Settings, world: World) -> Server:
         world=world,
         database=database,
         hub=hub,
+        feed=Feed(database, hub),
         approvals=Approvals(database, execute, world, most_pending=settings.pending_cap),
         principals=principals,
         authenticator=Authenticator(principals, world, alone=engines.lock is not None),
         metrics=metrics,
+        waits=Waits(),
+        creations=Pace(settings.creations_per_second, world),
         url=settings.public_url or f"http://{settings.host}:{settings.port}",
         document=openapi.document,
     )
@@ -79,7 +84,9 @@ def build(server: Server, *, hints: bool = True) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        follower = Follower(server.database, server.hub, hints=hints)
+        # What another process recorded is heard from the ledger.
+        heard = server.authenticator.touched
+        follower = Follower(server.database, server.hub, hints=hints, heard=heard)
         await follower.start()
 
         def committed(what: Committed) -> None:
@@ -103,6 +110,7 @@ def build(server: Server, *, hints: bool = True) -> Starlette:
     ]
     # Before the routes with an id in their path, which would take "watch" for one.
     routes.insert(0, WebSocketRoute("/v1/approvals/watch", _watch(server)))
+    routes.append(WebSocketRoute("/{path:path}", _no_socket))
     app = Starlette(
         routes=routes,
         lifespan=lifespan,
@@ -195,6 +203,11 @@ def _watch(server: Server) -> Any:
             await WatchSocket(server, caller, websocket).run()
 
     return endpoint
+
+
+async def _no_socket(websocket: WebSocket) -> None:
+    refusal = Refusal("not_found", "No websocket is at this path; see /openapi.yaml.")
+    await websocket.send_denial_response(problem(refusal, websocket.scope["request_id"]))
 
 
 async def _not_found(request: Request, _error: Exception) -> Response:

@@ -7,13 +7,21 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.support.databases import Databases, only
 from tests.support.server import RunningServer
+
+
+@pytest.fixture
+def empty(databases: Databases) -> Iterator[str]:
+    with databases.empty() as database:
+        yield database
 
 
 def command(name: str, folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -28,15 +36,14 @@ def command(name: str, folder: Path, *arguments: str, **env: str) -> subprocess.
     )
 
 
-def test_dev_makes_a_project_and_keeps_it_over_restarts(tmp_path: Path) -> None:
-    with RunningServer(tmp_path) as server:
+def test_dev_makes_a_project_and_keeps_it_over_restarts(database: str, tmp_path: Path) -> None:
+    with RunningServer(tmp_path, database=database) as server:
         first = (server.url, server.project, server.app_key, server.reviewer_key)
         for name, key in (("app.json", server.app_key), ("reviewer.json", server.reviewer_key)):
             path = tmp_path / ".signoff" / name
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
             content = json.loads(path.read_text())
             assert (content["url"], content["project"], content["key"]) == (server.url, server.project, key)
-        assert Path(server.database).parent == tmp_path / ".signoff"
         people = httpx.get(f"{server.url}/v1/principals", headers=server.reviewer()).json()["data"]
         assert {(one["kind"], one["role"], one["owner"]) for one in people} == {
             ("service", "member", None),
@@ -57,6 +64,7 @@ def test_dev_makes_a_project_and_keeps_it_over_restarts(tmp_path: Path) -> None:
         assert [event["type"] for event in events] == ["principal.created", "key.issued"] * 2
 
 
+@only("sqlite")
 def test_dev_makes_new_keys_where_the_files_are_lost(dev_server: RunningServer) -> None:
     old = dev_server.app_key
     dev_server.terminate()
@@ -67,16 +75,19 @@ def test_dev_makes_new_keys_where_the_files_are_lost(dev_server: RunningServer) 
     assert len(people) == 2
 
 
-def test_a_second_dev_in_the_same_folder_is_refused(dev_server: RunningServer) -> None:
-    second = command("dev", dev_server.folder)
-    assert second.returncode == 2
-    assert "port" in second.stderr
-    other = command("dev", dev_server.folder, "--port", str(free_port()))
-    assert other.returncode == 1
-    assert f"process {dev_server.pid}" in other.stderr
-    assert httpx.get(f"{dev_server.url}/readyz").status_code == 200
+def test_a_second_dev_in_the_same_folder_is_refused(tmp_path: Path, free_port: int) -> None:
+    with RunningServer(tmp_path) as first:
+        assert Path(first.database) == Path(first.shown_database) == tmp_path / ".signoff" / "signoff.db"
+        second = command("dev", tmp_path)
+        assert second.returncode == 2
+        assert "port" in second.stderr
+        other = command("dev", tmp_path, "--port", str(free_port))
+        assert other.returncode == 1
+        assert f"process {first.pid}" in other.stderr
+        assert httpx.get(f"{first.url}/readyz").status_code == 200
 
 
+@only("sqlite")
 def test_a_restart_takes_its_port_or_refuses(dev_server: RunningServer) -> None:
     dev_server.terminate()
     port = int(dev_server.url.rpartition(":")[2])
@@ -88,21 +99,24 @@ def test_a_restart_takes_its_port_or_refuses(dev_server: RunningServer) -> None:
     assert dev_server.url.endswith(f":{port}")
 
 
-def test_setup_makes_the_first_admin_and_serve_serves_it(tmp_path: Path) -> None:
-    made = command("setup", tmp_path, "--database", "prod.db", "--name", "carol", "--json")
+def test_setup_makes_the_first_admin_and_serve_serves_it(databases: Databases, empty: str, tmp_path: Path) -> None:
+    made = command("setup", tmp_path, "--database", empty, "--name", "carol", "--json")
     assert made.returncode == 0, made.stderr
     admin = json.loads(made.stdout)
     assert admin["key"].startswith("sgo_live_")
-    again = command("setup", tmp_path, "--database", "prod.db", "--name", "Carol")
+    again = command("setup", tmp_path, "--database", empty, "--name", "Carol")
     assert again.returncode == 4
-    process = serve(tmp_path, "--database", "prod.db", "--port", "0")
+    process = serve(tmp_path, "--database", empty, "--port", "0")
     try:
         url = ready(process)["url"]
         listed = httpx.get(f"{url}/v1/principals", headers={"Authorization": f"Bearer {admin['key']}"}).json()["data"]
         assert [(one["name"], one["role"]) for one in listed] == [("carol", "admin")]
         assert httpx.get(f"{url}/readyz", headers={"Host": "rebound.example"}).status_code == 400
-        busy = command("setup", tmp_path, "--database", "prod.db", "--name", "dave")
-        assert (busy.returncode, "another server" in busy.stderr) == (1, True)
+        busy = command("setup", tmp_path, "--database", empty, "--name", "dave", "--project", "other")
+        if databases.kind == "sqlite":
+            assert (busy.returncode, "another server" in busy.stderr) == (1, True)
+        else:
+            assert busy.returncode == 0, busy.stderr
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
@@ -119,9 +133,23 @@ def test_serve_reads_the_environment_and_says_what_is_wrong(tmp_path: Path) -> N
     assert "sqlite:///PATH" in refused.stderr
 
 
-def test_rebuild(dev_server: RunningServer) -> None:
-    busy = command("rebuild", dev_server.folder, "--database", dev_server.database)
-    assert busy.returncode == 1
+def test_a_database_that_is_out_of_reach_ends_a_command_in_one_line(tmp_path: Path, free_port: int) -> None:
+    url = f"postgresql://ann:correct-horse@127.0.0.1:{free_port}/signoff"
+    for refused in (
+        command("serve", tmp_path, "--port", "0", "--database", url),
+        command("rebuild", tmp_path, SIGNOFF_DATABASE=url),
+    ):
+        assert refused.returncode == 1
+        assert refused.stdout == ""
+        (line,) = refused.stderr.splitlines()
+        assert line.startswith(f"signoff: postgresql://ann:***@127.0.0.1:{free_port}/signoff cannot be opened")
+        assert "correct-horse" not in line
+
+
+def test_rebuild(databases: Databases, dev_server: RunningServer) -> None:
+    if databases.kind == "sqlite":
+        busy = command("rebuild", dev_server.folder, "--database", dev_server.database)
+        assert busy.returncode == 1
     dev_server.terminate()
     done = command("rebuild", dev_server.folder, "--database", dev_server.database, "--json")
     assert json.loads(done.stdout) == [{"project": dev_server.project, "events": 4}]
@@ -129,6 +157,7 @@ def test_rebuild(dev_server: RunningServer) -> None:
     assert httpx.get(f"{dev_server.url}/v1/approvals", headers=dev_server.reviewer()).status_code == 200
 
 
+@only("sqlite")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_stop_that_was_asked_for_is_no_failure(dev_server: RunningServer, name: str) -> None:
     os.kill(dev_server.pid, getattr(signal, name))
@@ -147,9 +176,3 @@ def ready(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stdout is not None
     line: dict[str, Any] = json.loads(process.stdout.readline())
     return line
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port

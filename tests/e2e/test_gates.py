@@ -18,6 +18,7 @@ from signoff.retry import Pace
 from signoff.waiting import Waits
 from signoff.wire import NetworkWire
 from tests.e2e.plain_http import post_all
+from tests.support.databases import Databases, only
 from tests.support.server import RunningServer
 
 GATES: Final = 250
@@ -27,8 +28,9 @@ _ALL: Final = 30.0
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path_factory.mktemp("gates")) as running:
+def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    folder = tmp_path_factory.mktemp("gates")
+    with databases.ready() as database, RunningServer(folder, database=database) as running:
         yield running
 
 
@@ -110,6 +112,7 @@ def test_gates_decided_within_moments_of_their_creation_all_open(
 
 # Twenty thousand writes and as many answers: a machine at work on other things takes its time.
 @pytest.mark.timeout(300)
+@only("sqlite")
 def test_ten_thousand_wait_on_one_socket_and_all_are_answered(server: RunningServer) -> None:
     config = Config(server.url, server.app_key)
 

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from signoff import AlreadyRedeemed, Signoff
+from tests.support.databases import Databases
 from tests.support.server import RunningServer
 
 T = TypeVar("T")
@@ -97,9 +98,10 @@ class Ring:
 
 
 @pytest.fixture(scope="module")
-def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ring]:
+def ring(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ring]:
     with ExitStack() as stack:
-        server = stack.enter_context(RunningServer(tmp_path_factory.mktemp("races")))
+        database = stack.enter_context(databases.ready())
+        server = stack.enter_context(RunningServer(tmp_path_factory.mktemp("races"), database=database))
         yield Ring(server, stack)
 
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from signoff_server.settings import Settings
+from tests.support.databases import only
 from tests.support.server import RunningServer
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,7 @@ def test_there_is_an_expectation_for_each_snippet() -> None:
     assert len(SNIPPETS) == len(SAID)
 
 
+@only("sqlite")
 @pytest.mark.parametrize("number", range(len(SAID)))
 def test_a_snippet_runs_as_it_stands(dev_server: RunningServer, number: int) -> None:
     folder = dev_server.folder
@@ -50,6 +52,7 @@ def test_a_snippet_runs_as_it_stands(dev_server: RunningServer, number: int) -> 
         assert part in said
 
 
+@only("sqlite")
 def test_the_first_snippet_says_what_a_rejection_says(dev_server: RunningServer) -> None:
     folder = dev_server.folder
     (folder / "wire.py").write_text(SNIPPETS[0])

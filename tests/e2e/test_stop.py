@@ -20,6 +20,7 @@ from websockets.typing import Subprotocol
 
 from signoff import Signoff
 from signoff.protocol.models import WATCH_SUBPROTOCOL
+from tests.support.databases import only
 from tests.support.server import RunningServer
 
 POLLS: Final = 20
@@ -172,8 +173,9 @@ def test_a_stop_answers_everybody_and_is_quick(asker: Asker, pool: ThreadPoolExe
     assert "Traceback" not in server.log()
 
 
-def test_a_client_that_does_not_read_is_cut_off(tmp_path: Path, http: httpx.Client) -> None:
-    with RunningServer(tmp_path, code=_LITTLE_PATIENCE) as server:
+@only("sqlite")
+def test_a_client_that_does_not_read_is_cut_off(database: str, tmp_path: Path, http: httpx.Client) -> None:
+    with RunningServer(tmp_path, database=database, code=_LITTLE_PATIENCE) as server:
         asker = Asker(server, http)
         unread = more_than_fits(asker)
         with watch(server, unread, reading=False):
@@ -210,8 +212,10 @@ def test_what_expired_while_the_server_was_down_is_expired_at_once(asker: Asker)
     assert due < asker.when(asked["id"], "approval.expired") < ready + _LATE
 
 
-def test_a_lease_lost_while_the_server_was_down_is_unknown_at_once(tmp_path: Path, http: httpx.Client) -> None:
-    with RunningServer(tmp_path, code=_BRIEF_LEASES) as server:
+def test_a_lease_lost_while_the_server_was_down_is_unknown_at_once(
+    database: str, tmp_path: Path, http: httpx.Client
+) -> None:
+    with RunningServer(tmp_path, database=database, code=_BRIEF_LEASES) as server:
         asker = Asker(server, http)
         asked = asker.ask()
         asker.decide(asked["id"])

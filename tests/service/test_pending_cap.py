@@ -2,19 +2,19 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.databases import Databases
 from tests.support.project import Project, running
 
 CAP = 5
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    with running(tmp_path, pending_cap=CAP) as (one, _):
+def project(databases: Databases) -> Iterator[Project]:
+    with running(databases, pending_cap=CAP) as (one, _):
         yield one
 
 
@@ -81,6 +81,6 @@ def test_many_at_once_do_not_slip_through(project: Project) -> None:
     assert sorted(statuses) == [201] * CAP + [429] * (40 - CAP)
 
 
-def test_no_limit_is_a_setting(tmp_path: Path) -> None:
-    with running(tmp_path, pending_cap=0) as (project, _):
+def test_no_limit_is_a_setting(databases: Databases) -> None:
+    with running(databases, pending_cap=0) as (project, _):
         assert {ask(project).status_code for _ in range(CAP + 1)} == {201}

@@ -1,16 +1,21 @@
 """What is derived can be made again equal, and a damaged ledger is noticed on the way."""
 
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Column, Connection, Engine, delete, func, select, text, update
 
 from signoff_server.core.reactions import LEASE_QUEUE
 from signoff_server.service.rebuild import LedgerDamaged, rebuild
 from signoff_server.store import agenda
 from signoff_server.store.dialects import Engines, open_engines
-from tests.support.project import Project, running
+from signoff_server.store.tables import EVENTS, PROJECTS
+from tests.support.databases import Databases, only
+from tests.support.project import Project, cast, serving
 from tests.support.tables import derived
+
+Damage = Callable[[Connection], Any]
 
 
 def live(project: Project) -> None:
@@ -31,13 +36,15 @@ def live(project: Project) -> None:
 
 
 @pytest.fixture
-def engines(tmp_path: Path) -> Engines:
-    with running(tmp_path) as both:
-        for project in both:
-            live(project)
-    made = open_engines(str(tmp_path / "signoff.db"))
-    yield made  # type: ignore[misc]
-    made.close()
+def engines(databases: Databases) -> Iterator[Engines]:
+    content, casts = cast(databases)
+    with databases.ready(content) as database:
+        with serving(database, casts) as both:
+            for project in both:
+                live(project)
+        made = open_engines(database)
+        yield made
+        made.close()
 
 
 def test_everything_derived_is_made_again_equal(engines: Engines) -> None:
@@ -69,30 +76,56 @@ def test_an_open_lease_begins_anew(engines: Engines) -> None:
     assert {one.fence for one in due} == {1}
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        "UPDATE events SET envelope = replace(envelope, 'approved', 'rejected') WHERE type = 'approval.approved'",
-        "UPDATE events SET envelope = CAST(replace(envelope, 'api', 'cli') AS BLOB) WHERE type = 'approval.approved'",
-        "UPDATE events SET payload = CAST(replace(payload, 'Rent', 'Hire') AS BLOB) WHERE type = 'approval.requested'",
-        "UPDATE events SET leaf = zeroblob(32) WHERE seq = 3",
-        "DELETE FROM events WHERE seq = 30",
-        "DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)",
-        "UPDATE projects SET head_seq = head_seq + 1",
-        "UPDATE projects SET frontier = zeroblob(length(frontier))",
-    ],
-)
+def edited(column: Column[bytes], old: bytes, new: bytes, where: Any) -> Damage:
+    """Other bytes in a column, in every row that fits."""
+
+    def damage(connection: Connection) -> None:
+        table = column.table
+        keys = list(table.primary_key)
+        for *key, found in connection.execute(select(*keys, column).where(where)).all():
+            same = [one == value for one, value in zip(keys, key, strict=True)]
+            connection.execute(update(table).where(*same).values({column.name: found.replace(old, new)}))
+
+    return damage
+
+
+def said(statement: Any) -> Damage:
+    return lambda connection: connection.execute(statement)
+
+
+DAMAGES: dict[str, Damage] = {
+    "another decision": edited(EVENTS.c.envelope, b"approved", b"rejected", EVENTS.c.type == "approval.approved"),
+    "another surface": edited(EVENTS.c.envelope, b"api", b"cli", EVENTS.c.type == "approval.approved"),
+    "another payload": edited(EVENTS.c.payload, b"Rent", b"Hire", EVENTS.c.type == "approval.requested"),
+    "another leaf": said(update(EVENTS).where(EVENTS.c.seq == 3).values(leaf=bytes(32))),
+    "one event less": said(delete(EVENTS).where(EVENTS.c.seq == 30)),
+    "no last event": said(
+        delete(EVENTS).where(EVENTS.c.seq == select(func.max(EVENTS.c.seq)).correlate(None).scalar_subquery())
+    ),
+    "a head that counts more": said(update(PROJECTS).values(head_seq=PROJECTS.c.head_seq + 1)),
+    "another frontier": edited(PROJECTS.c.frontier, b"", b"\0", PROJECTS.c.head_seq > 0),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_is_noticed_and_nothing_changed(engines: Engines, damage: str) -> None:
     with engines.writer.begin() as connection:
-        connection.execute(text("PRAGMA defer_foreign_keys = 1"))
-        connection.exec_driver_sql(damage)
+        DAMAGES[damage](connection)
     before = derived(engines.reader)
     with pytest.raises(LedgerDamaged), engines.writer.begin() as connection:
         rebuild(connection, 0)
     assert derived(engines.reader) == before
 
 
-def test_snapshots_equal_a_replay_after_every_step(tmp_path: Path) -> None:
+@only("sqlite")
+def test_bytes_that_have_become_text_are_damage(engines: Engines) -> None:
+    with engines.writer.begin() as connection:
+        connection.execute(text("UPDATE events SET envelope = CAST(envelope AS TEXT) WHERE seq = 30"))
+    with pytest.raises(LedgerDamaged), engines.writer.begin() as connection:
+        rebuild(connection, 0)
+
+
+def test_snapshots_equal_a_replay_after_every_step(projects: tuple[Project, Project]) -> None:
     def equal(engine: Engine) -> None:
         before = derived(engine)
         copy = project.server.database.engines.writer
@@ -101,13 +134,13 @@ def test_snapshots_equal_a_replay_after_every_step(tmp_path: Path) -> None:
             transaction.commit()
         assert derived(engine) == before
 
-    with running(tmp_path) as (project, _):
-        reader = project.server.database.engines.reader
-        made = project.ask()
-        equal(reader)
-        approved = project.decide(made["id"]).json()
-        equal(reader)
-        project.redeem(approved)
-        equal(reader)
-        project.call("app", "POST", f"/v1/approvals/{made['id']}/outcome", json={"fence": 1, "outcome": "failed"})
-        equal(reader)
+    project, _ = projects
+    reader = project.server.database.engines.reader
+    made = project.ask()
+    equal(reader)
+    approved = project.decide(made["id"]).json()
+    equal(reader)
+    project.redeem(approved)
+    equal(reader)
+    project.call("app", "POST", f"/v1/approvals/{made['id']}/outcome", json={"fence": 1, "outcome": "failed"})
+    equal(reader)

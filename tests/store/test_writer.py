@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -16,14 +16,14 @@ from signoff_server.core.refusals import Refusal
 from signoff_server.service.execute import Unit
 from signoff_server.settings import Settings
 from signoff_server.store import codec, ledger
-from signoff_server.store.dialects import DatabaseRefused, open_engines
 from signoff_server.web.server import Server
+from tests.support.databases import Databases, Postgres, only
 from tests.support.world import StillWorld
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    made = open_server(Settings(database=str(tmp_path / "signoff.db"), environment="test"), StillWorld())
+def server(database: str) -> Iterator[Server]:
+    made = open_server(Settings(database=database, environment="test"), StillWorld())
     yield made
     made.database.close()
 
@@ -69,8 +69,7 @@ async def together(server: Server, project: str, plans: list[Callable[[Unit], in
 
 
 def envelopes(server: Server, project: str) -> list[tuple[bytes, bytes | None, bytes | None, bytes]]:
-    with server.database.engines.reader.connect() as connection:
-        return ledger.whole(connection, project, 0)
+    return asyncio.run(server.database.read(ledger.whole, project, 0))
 
 
 def test_a_group_is_one_commit_and_its_seq_has_no_gaps(server: Server) -> None:
@@ -151,9 +150,17 @@ def test_a_name_wanted_twice_at_once_goes_to_one(server: Server) -> None:
     assert refusals == ["name_taken", "name_taken"]
 
 
+def break_off(databases: Databases, server: Server, connection: Any) -> None:
+    """Raises what the driver raises where the connection is lost."""
+    if isinstance(databases, Postgres):
+        databases.server.clear(databases.name(server.settings.database))
+        connection.execute("SELECT 1")
+    raise sqlite3.OperationalError("disk I/O error")
+
+
 @pytest.mark.parametrize("after", [True, False], ids=["after it was done", "before it was done"])
 def test_a_commit_whose_end_is_not_known_is_looked_up(
-    server: Server, monkeypatch: pytest.MonkeyPatch, after: bool
+    databases: Databases, server: Server, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
     dialect = server.database.engines.writer.dialect
     commit = dialect.do_commit
@@ -163,7 +170,7 @@ def test_a_commit_whose_end_is_not_known_is_looked_up(
         if failures.pop() if failures else False:
             if after:
                 commit(connection)
-            raise sqlite3.OperationalError("disk I/O error")
+            break_off(databases, server, connection)
         commit(connection)
 
     async def run() -> tuple[str, list[Any]]:
@@ -180,15 +187,49 @@ def test_a_commit_whose_end_is_not_known_is_looked_up(
     assert len(envelopes(server, project)) == (1 if after else 0)
 
 
-def test_a_full_disk_is_told_and_over_when_it_is_over(server: Server) -> None:
-    def limit(pages: int) -> None:
+@only("postgres")
+def test_connections_that_died_while_idle_are_replaced_unnoticed(postgres: Postgres, server: Server) -> None:
+    async def run() -> list[Any]:
+        project = await server.principals.project("one")
+        told: list[Any] = []
+        for number in range(3):
+            postgres.server.clear(postgres.name(server.settings.database))
+            told.append(await server.principals._execute(project, new_principal(server, f"p{number}")))
+            postgres.server.clear(postgres.name(server.settings.database))
+            told.append((await server.database.read(ledger.projects))[project])
+        return told
+
+    assert asyncio.run(run()) == [1, 1, 2, 2, 3, 3]
+
+
+_FILL = """
+    CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql
+        AS $$ BEGIN RAISE 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+    CREATE TRIGGER full_disk BEFORE INSERT ON events EXECUTE FUNCTION full_disk()
+"""
+
+
+@contextmanager
+def full_disk(databases: Databases, server: Server) -> Iterator[None]:
+    """In here the database says that it finds no more room."""
+    if isinstance(databases, Postgres):
+        with databases.server.connect(databases.name(server.settings.database)) as connection:
+            connection.execute(_FILL)
+        yield
+        with databases.server.connect(databases.name(server.settings.database)) as connection:
+            connection.execute("DROP FUNCTION full_disk CASCADE")
+        return
+    # One writer connection is pooled and used again, so the limit holds for the writer.
+    for pages in (1, 1_000_000):
         with server.database.engines.writer.connect() as connection:
             connection.execute(text(f"PRAGMA max_page_count = {pages}"))
+        if pages == 1:
+            yield
 
-    async def run() -> tuple[str, list[Any], int]:
-        project = await server.principals.project("one")
-        # One writer connection is pooled and used again, so the limit holds for the writer.
-        limit(1)
+
+def test_a_full_disk_is_told_and_over_when_it_is_over(databases: Databases) -> None:
+    with databases.empty() as database:
+        server = open_server(Settings(database=database, environment="test"), StillWorld())
         big = codec.seal({"name": "x", "blob": "y" * 100_000}, b"n" * 32)
 
         def plan(unit: Unit) -> int:
@@ -196,18 +237,21 @@ def test_a_full_disk_is_told_and_over_when_it_is_over(server: Server) -> None:
             unit.record(server.world.new_id("prn"), SYSTEM, [Event("principal.created", facts, big)])
             return 1
 
-        full = await together(server, project, [plan])
-        limit(1_000_000)
-        return project, full, await server.principals._execute(project, plan)
+        async def run() -> tuple[str, list[Any], int]:
+            project = await server.principals.project("one")
+            with full_disk(databases, server):
+                full = await together(server, project, [plan])
+            return project, full, await server.principals._execute(project, plan)
 
-    project, full, later = asyncio.run(run())
-    assert full[0].code == "storage_full"
-    assert later == 1
-    assert len(envelopes(server, project)) == 1
+        project, full, later = asyncio.run(run())
+        assert full[0].code == "storage_full"
+        assert later == 1
+        assert len(envelopes(server, project)) == 1
+        server.database.close()
 
 
-def test_a_stopping_writer_takes_nothing_more(tmp_path: Path) -> None:
-    made = open_server(Settings(database=str(tmp_path / "s.db"), environment="test"), StillWorld())
+def test_a_stopping_writer_takes_nothing_more(database: str) -> None:
+    made = open_server(Settings(database=database, environment="test"), StillWorld())
     made.database.close()
 
     async def run() -> None:
@@ -218,31 +262,19 @@ def test_a_stopping_writer_takes_nothing_more(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_one_server_for_a_file(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(DatabaseRefused, match="another server"):
-        open_engines(str(tmp_path / "signoff.db"))
+def test_a_project_wanted_twice_at_once_is_made_once(server: Server) -> None:
+    async def run() -> list[str]:
+        return await asyncio.gather(*(server.principals.project("one") for _ in range(8)))
+
+    assert len(set(asyncio.run(run()))) == 1
 
 
-def test_the_settings_that_make_an_acknowledgement_true(server: Server) -> None:
-    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "trusted_schema": 0}
-    for engine in (server.database.engines.writer, server.database.engines.reader):
-        with engine.connect() as connection:
-            found = {name: connection.execute(text(f"PRAGMA {name}")).scalar() for name in wanted}
-        assert found == wanted
+def test_projects_do_not_wait_for_one_another(server: Server) -> None:
+    async def run() -> dict[str, int]:
+        projects = [await server.principals.project(f"p{at}") for at in range(6)]
+        plans = [(project, new_principal(server, f"n{at}")) for at in range(20) for project in projects]
+        results = await asyncio.gather(*(server.principals._execute(project, plan) for project, plan in plans))
+        assert [results[at :: len(projects)] for at in range(len(projects))] == [list(range(1, 21))] * len(projects)
+        return await server.database.read(ledger.projects)
 
-
-def test_the_file_is_for_its_owner_only(server: Server, tmp_path: Path) -> None:
-    for path in tmp_path.glob("signoff.db*"):
-        assert path.stat().st_mode & 0o077 == 0, path
-
-
-@pytest.mark.parametrize("database", ["sqlite://", "sqlite:///:memory:", "mysql://h/d", "://", "oracle+x://h"])
-def test_databases_that_are_none(database: str) -> None:
-    with pytest.raises(DatabaseRefused, match="sqlite:///PATH"):
-        open_engines(database)
-
-
-def test_a_file_that_is_no_database(tmp_path: Path) -> None:
-    (tmp_path / "x.db").write_bytes(b"not a database" * 1_000)
-    with pytest.raises(DatabaseRefused, match="cannot be opened"):
-        open_engines(str(tmp_path / "x.db"))
+    assert set(asyncio.run(run()).values()) == {20}

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from starlette.testclient import TestClient
@@ -13,6 +12,7 @@ from signoff_server.app import build, open_server
 from signoff_server.core.events import SYSTEM
 from signoff_server.settings import Settings
 from signoff_server.web.server import Server
+from tests.support.databases import Databases
 from tests.support.world import StillWorld
 
 # name -> (kind, role, scopes)
@@ -30,6 +30,10 @@ CAST: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "admin": ("human", "admin", ("admin",)),
 }
 
+# Id of a project; ids and keys of its principals by their name.
+Cast = tuple[str, dict[str, str], dict[str, str]]
+_MADE: dict[str, tuple[Any, tuple[Cast, Cast]]] = {}
+
 
 @dataclass
 class Project:
@@ -38,6 +42,7 @@ class Project:
     server: Server
     world: StillWorld
     client: TestClient
+    database: str
     id: str
     ids: dict[str, str]
     keys: dict[str, str]
@@ -77,18 +82,44 @@ class Project:
 
 
 @contextmanager
-def running(folder: Path, *, hints: bool = True, **settings: Any) -> Iterator[tuple[Project, Project]]:
-    """Two projects of the same cast on one server."""
+def running(databases: Databases, *, hints: bool = True, **settings: Any) -> Iterator[tuple[Project, Project]]:
+    """Two projects of the same cast on one server, in a database of their own."""
+    content, casts = cast(databases)
+    with databases.ready(content) as database, serving(database, casts, hints=hints, **settings) as both:
+        yield both
+
+
+@contextmanager
+def serving(
+    database: str, casts: tuple[Cast, Cast], *, hints: bool = True, **settings: Any
+) -> Iterator[tuple[Project, Project]]:
+    """On a database that has the content of this cast."""
     world = StillWorld()
-    given = {"database": str(folder / "signoff.db"), "environment": "test", "allowed_hosts": ("testserver",)}
-    server = open_server(Settings(**given | settings), world)
-    casts = [asyncio.run(_cast(server, name)) for name in ("one", "two")]
+    server = open_server(_settings(database, **settings), world)
     with TestClient(build(server, hints=hints)) as client:
-        first, second = (Project(server, world, client, *cast) for cast in casts)
+        first, second = (
+            Project(server, world, client, database, project, dict(ids), dict(keys)) for project, ids, keys in casts
+        )
         yield first, second
 
 
-async def _cast(server: Server, name: str) -> tuple[str, dict[str, str], dict[str, str]]:
+def _settings(database: str, **more: Any) -> Settings:
+    given = {"database": database, "environment": "test", "allowed_hosts": ("testserver",)}
+    return Settings.model_validate(given | more)
+
+
+def cast(databases: Databases) -> tuple[Any, tuple[Cast, Cast]]:
+    """A database's content with two casts, made once: half a hundred commits are much for each test."""
+    if databases.kind not in _MADE:
+        with databases.ready() as database:
+            server = open_server(_settings(database), StillWorld())
+            first, second = (asyncio.run(_hire(server, name)) for name in ("one", "two"))
+            server.database.close()
+            _MADE[databases.kind] = databases.taken(database), (first, second)
+    return _MADE[databases.kind]
+
+
+async def _hire(server: Server, name: str) -> Cast:
     project = await server.principals.project(name)
     ids, keys = {}, {}
     for who, (kind, role, scopes) in CAST.items():

@@ -14,10 +14,14 @@ DEV = "from signoff_server.commands import dev; dev()"
 
 
 class RunningServer:
-    """Started and ready when it is made. Killing it and starting it again keeps folder, port and keys."""
+    """Started and ready when it is made. Killing it and starting it again keeps folder, port, database and keys."""
 
-    def __init__(self, folder: Path, *, env: Mapping[str, str] | None = None, code: str = DEV) -> None:
+    def __init__(
+        self, folder: Path, *, database: str | None = None, env: Mapping[str, str] | None = None, code: str = DEV
+    ) -> None:
         self.folder = folder
+        self.database = database or str(folder / ".signoff" / "signoff.db")
+        self._arguments = [] if database is None else ["--database", database]
         self._env = dict(env or {})
         self._code = code
         # Bound and never listening: the server may take this port, and nobody else does while the server is dead.
@@ -35,7 +39,7 @@ class RunningServer:
         folder = self.folder
         with (folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", self._code, "--json", "--port", str(self._reserved.getsockname()[1])],
+                [sys.executable, "-c", self._code, "--json", "--port", self._port(), *self._arguments],
                 cwd=folder,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -51,7 +55,7 @@ class RunningServer:
         self.project: str = ready["project"]
         self.app_key: str = ready["app_key"]
         self.reviewer_key: str = ready["reviewer_key"]
-        self.database: str = ready["database"]
+        self.shown_database: str = ready["database"]
         self.pid: int = ready["pid"]
 
     def kill(self) -> None:
@@ -76,6 +80,9 @@ class RunningServer:
 
     def reviewer(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.reviewer_key}"}
+
+    def _port(self) -> str:
+        return str(self._reserved.getsockname()[1])
 
     def _reap(self) -> int:
         code = self.process.wait(timeout=30)

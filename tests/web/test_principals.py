@@ -1,11 +1,11 @@
 """Principals and keys by the API."""
 
 import hashlib
-from pathlib import Path
 
 import pytest
 
 from signoff_server.core import keys
+from tests.support.databases import Databases
 from tests.support.project import Project
 from tests.web.test_approvals import code
 
@@ -68,12 +68,12 @@ def test_a_revoked_key_ends_within_a_second_and_stays_so(project: Project) -> No
     assert project.call("bob", "GET", "/v1/approvals").status_code == 200
 
 
-def test_of_a_key_only_a_digest_is_stored(project: Project, tmp_path: Path) -> None:
-    files = b"".join(path.read_bytes() for path in tmp_path.glob("signoff.db*"))
+def test_of_a_key_only_a_digest_is_stored(databases: Databases, project: Project) -> None:
+    stored = databases.stored(project.database)
     for text in project.keys.values():
         secret = text.rpartition("_")[2][:52]
-        assert secret.encode() not in files
-        assert hashlib.sha256(text.encode()).hexdigest().encode() in files
+        assert secret.encode() not in stored
+        assert hashlib.sha256(text.encode()).hexdigest().encode() in stored
 
 
 def test_every_mistyped_character_of_a_key_is_noticed() -> None:

@@ -211,7 +211,8 @@ def _open_postgres(url: URL) -> Engines:
     except ModuleNotFoundError as error:
         raise DatabaseRefused("PostgreSQL needs a driver: pip install 'signoff[postgres]'") from error
     try:
-        with engines.writer.connect() as connection:
+        # A standby lets nobody begin to write, not even to ask whether it is one.
+        with engines.reader.connect() as connection:
             _verify_postgres(connection)
     except DBAPIError as error:
         engines.close()
@@ -232,7 +233,12 @@ def _pool(url: URL, size: int, *, read_only: bool = False) -> Engine:
         use_native_hstore=False,
         isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
         # Prepared statements live in a session, which a pooler may take away between two transactions.
-        connect_args={**_LIFE_SIGNS, "tcp_user_timeout": _UNHEARD_MS, "prepare_threshold": None},
+        connect_args={
+            **_LIFE_SIGNS,
+            "tcp_user_timeout": _UNHEARD_MS,
+            "prepare_threshold": None,
+            "client_encoding": "utf8",
+        },
     )
 
     @event.listens_for(engine, "connect")
@@ -255,5 +261,5 @@ def _verify_postgres(connection: Connection) -> None:
         raise DatabaseRefused(f"PostgreSQL {setting('server_version')} is too old: 13 or newer is needed")
     if setting("server_encoding") != "UTF8":
         raise DatabaseRefused("the database's encoding is not UTF8: make one with ENCODING 'UTF8' TEMPLATE template0")
-    if setting("transaction_read_only") == "on":
+    if connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one():
         raise DatabaseRefused("the database takes no writes: is it a standby? Give the address of the primary")

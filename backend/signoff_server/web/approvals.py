@@ -11,6 +11,7 @@ from signoff_server.web.call import Call, answer, cursor
 
 
 async def create(call: Call) -> Response:
+    call.server.creations.check(call.caller.key)
     body: models.CreateApproval = call.body
     wanted = Wanted(
         name=body.name,

@@ -1,6 +1,8 @@
 """Refusals as RFC 9457 problems: the one place where a no becomes a response."""
 
 import json
+from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -37,3 +39,12 @@ def problem(refusal: Refusal, request_id: str) -> Response:
 async def send_problem(refusal: Refusal, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request or deny a websocket handshake with a problem."""
     await problem(refusal, request_id)(scope, receive, send)
+
+
+def last_words(refusal: Refusal, request_id: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A problem as it goes over the wire, for a connection that ends before it reaches the application."""
+    response = problem(refusal, request_id)
+    status = HTTPStatus(response.status_code)
+    lines = [f"HTTP/1.1 {status} {status.phrase}".encode(), b"connection: close"]
+    lines += [name + b": " + value for name, value in (*headers, *response.raw_headers)]
+    return b"\r\n".join((*lines, b"", bytes(response.body)))

@@ -2,10 +2,14 @@
 
 import asyncio
 import time
+from typing import Final
 
+from signoff_server import limits
 from signoff_server.core.refusals import Refusal
 from signoff_server.store.approvals import ApprovalView
 from signoff_server.web.call import Call
+
+_FULL_RETRY: Final = 5
 
 
 async def hold(call: Call, approval: str, seconds: int) -> ApprovalView:
@@ -17,6 +21,8 @@ async def hold(call: Call, approval: str, seconds: int) -> ApprovalView:
     server, caller = call.server, call.caller
     if seconds == 0:
         return await server.approvals.get(caller, approval)
+    if not server.waits.take(caller.key):
+        raise Refusal("rate_limited", f"One key waits for {limits.WAITS} approvals at most.", retry_after=_FULL_RETRY)
     woken = asyncio.Event()
     deadline = time.monotonic() + seconds
     with server.hub.listening((approval, caller.key), lambda _: woken.set()):
@@ -36,6 +42,7 @@ async def hold(call: Call, approval: str, seconds: int) -> ApprovalView:
                 await _until(woken, left)
         finally:
             gone.cancel()
+            server.waits.give_back(caller.key)
 
 
 async def _until(woken: asyncio.Event, seconds: float) -> None:

@@ -18,6 +18,7 @@ DEFAULT_EXPIRES_IN: Final = 7 * DAY
 MAX_EXPIRES_IN: Final = 365 * DAY
 MAX_WAIT: Final = 60
 MAX_WATCH_IDS: Final = 1_000
+MAX_SEQ: Final = 2**53 - 1
 WATCH_SUBPROTOCOL: Final = "signoff.v1"
 
 
@@ -310,12 +311,24 @@ class ListEvents(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    after: int = Field(default=0, ge=0, le=2**53 - 1)
+    after: int = Field(default=0, ge=0, le=MAX_SEQ)
     type: Annotated[str, StringConstraints(max_length=128)] | None = Field(
         default=None, description="glob: `*` any run, `?` one character"
     )
     subject: str | None = None
     limit: int = Field(default=50, ge=1, le=200)
+
+
+class FollowEvents(BaseModel):
+    """What a stream of events begins after, and which of them it is about."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    after: int | None = Field(default=None, ge=0, le=MAX_SEQ, description="a `seq`; `Last-Event-ID` comes before it")
+    type: Annotated[str, StringConstraints(max_length=128)] | None = Field(
+        default=None, description="glob: `*` any run, `?` one character"
+    )
+    subject: str | None = None
 
 
 # ---------------------------------------------------------------- administration
