@@ -1,33 +1,32 @@
 """A database with a long history, made in minutes: every row is a copy of what the server itself has written.
 
-One approval is asked and decided by the server's own services, under numbers that occur nowhere else. Its rows in all
-tables become forms, which are filled in for each copy; digests, leaves and the tree's frontier are made by the server's
+One approval is asked and decided by a running server, under numbers that occur nowhere else. Its rows in all tables
+become forms, which are filled in for each copy; digests, leaves and the tree's frontier are made by the server's
 own functions. `signoff rebuild` finds nothing to object to in the outcome.
 """
 
-import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
-from starlette.datastructures import Headers
+from sqlalchemy import Connection as Transaction
+from sqlalchemy import Table, delete, insert, select, update
 
-from bench.setup import opened
-from bench.waiter import CONTEXT, NAME
+from bench.calls import creation, decision
+from bench.generator import Connection, Requests, expect
+from bench.server import Server
 from signoff.protocol.proof import extend, leaf_hash, payload_digest
-from signoff_server.service.wanted import Wanted
 from signoff_server.store import ledger
+from signoff_server.store.dialects import open_engines
 from signoff_server.store.ledger import Head
 from signoff_server.store.statements import Statement
 from signoff_server.store.tables import EVENTS, METADATA, ONCE, PROJECTS
-from signoff_server.web.server import Server
 
 _AT_ONCE: Final = 10_000
 # The number of the event before the specimen's: no other number in its rows looks like it.
 _FAR: Final = 7_000_000_000
-_WANTED: Final = Wanted(NAME, dict(CONTEXT), None, None, 604_800, (), {}, None, None)
 
 Gaps = dict[bytes, bytes]
 Form = Callable[[Gaps], Any]
@@ -42,40 +41,45 @@ class _Specimen:
     others: list[tuple[Table, dict[str, Any]]]
 
 
-def fill(database: str, keys: tuple[str, str], decided: int) -> None:
-    """Add so many approvals to a database that no server has open, asked and decided by the holders of `keys`."""
-    server = opened(database)
+def fill(folder: Path, database: str, keys: tuple[str, str], decided: int) -> None:
+    """Add so many approvals to a database that no server has open, asked and decided by the holders of `keys`.
+
+    The log of a server that runs meanwhile goes to `folder`.
+    """
+    engines = open_engines(database)
+    with engines.writer.begin() as connection:
+        (project,) = ledger.projects(connection)
+        head = _move_far(connection, project)
+    engines.close()
+    with Server(folder, database, keys) as server:
+        approval = _ask_and_decide(server)
+    engines = open_engines(database)
     try:
-        specimen = asyncio.run(_record(server, keys))
-        copies = _Copies(specimen)
+        with engines.writer.begin() as connection:
+            copies = _Copies(_take(connection, project, approval, head))
         for first in range(0, decided, _AT_ONCE):
-            with server.database.engines.writer.begin() as connection:
+            with engines.writer.begin() as connection:
                 copies.add(connection, min(_AT_ONCE, decided - first))
     finally:
-        server.database.close()
+        engines.close()
 
 
-async def _record(server: Server, keys: tuple[str, str]) -> _Specimen:
-    """Ask and decide far behind the ledger's end, take the rows, and leave everything as it was."""
-    app, reviewer = [await server.authenticator.caller(_headers(key)) for key in keys]
-    head = await server.database.write(_move_far, app.project)
-    asked = await server.approvals.request(app, _WANTED, "specimen")
-    approval = asked.view.state.id
-    await server.approvals.decide(reviewer, approval, "approved", reason=None, seen=None, key="specimen")
-    return await server.database.write(_take, app.project, approval, head)
+def _ask_and_decide(server: Server) -> str:
+    connection = Connection(server.url)
+    asked = expect(connection.ask(creation(Requests(server.url, server.app_key))), 201).json()
+    expect(connection.ask(decision(Requests(server.url, server.reviewer_key), asked["id"])), 200)
+    connection.close()
+    approval: str = asked["id"]
+    return approval
 
 
-def _headers(key: str) -> Headers:
-    return Headers({"authorization": f"Bearer {key}"})
-
-
-def _move_far(connection: Connection, project: str) -> Head:
+def _move_far(connection: Transaction, project: str) -> Head:
     head = ledger.lock_head(connection, project)
     _set_head(connection, project, Head(_FAR, head.at, ()))
     return head
 
 
-def _take(connection: Connection, project: str, approval: str, head: Head) -> _Specimen:
+def _take(connection: Transaction, project: str, approval: str, head: Head) -> _Specimen:
     """The specimen's rows, taken out of the database; the head is put back."""
     found: list[tuple[Table, dict[str, Any]]] = []
     for table in METADATA.sorted_tables:
@@ -87,7 +91,7 @@ def _take(connection: Connection, project: str, approval: str, head: Head) -> _S
     return _Specimen(project, events, [(table, row) for table, row in found if table is not EVENTS])
 
 
-def _set_head(connection: Connection, project: str, head: Head) -> None:
+def _set_head(connection: Transaction, project: str, head: Head) -> None:
     values = {"head_seq": head.seq, "head_at": head.at, "frontier": b"".join(head.frontier)}
     connection.execute(update(PROJECTS).where(PROJECTS.c.id == project).values(values))
 
@@ -105,7 +109,7 @@ class _Copies:
         self._others = [(Statement(insert(table)), self._row(row)) for table, row in specimen.others]
         self._prefix = specimen.events[0]["id"].partition("_")[2][:10].encode()
 
-    def add(self, connection: Connection, count: int) -> None:
+    def add(self, connection: Transaction, count: int) -> None:
         """So many copies at the end of the ledger, in the caller's transaction."""
         head = ledger.lock_head(connection, self._project)
         frontier, seq = list(head.frontier), head.seq

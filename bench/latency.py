@@ -4,6 +4,7 @@ Beside each round, in the same second: a websocket echo through the server's own
 commit that is on disk. Their sum is the least that telling somebody of a stored decision can take here.
 """
 
+import os
 import time
 from typing import Any, Final
 
@@ -11,7 +12,8 @@ from bench.calls import decision, waited_for
 from bench.databases import Commits
 from bench.echo import echoing
 from bench.generator import Connection, Requests, expect
-from bench.report import Aim, Figure, percentiles
+from bench.machine import Used, usage
+from bench.report import Aim, Figure, percentiles, used_by
 from bench.run import Run
 from bench.server import Server
 from bench.waiter import heard, waiter
@@ -44,14 +46,18 @@ class _Rounds:
         self.echo: list[float] = []
         self.commit: list[float] = []
         self.answered: list[float] = []
+        self.used = Used()
 
     def measure(self, rounds: int, *arguments: str) -> "_Rounds":
         warm_up = min(_WARM_UP, rounds)
         with waiter(self._server, *arguments, "--count", rounds + warm_up) as process:
-            for at in range(rounds + warm_up):
-                if at == warm_up:
-                    self.resumed, self.echo, self.commit, self.answered = [], [], [], []
+            for _ in range(warm_up):
                 self._round(process)
+            for kept in (self.resumed, self.echo, self.commit, self.answered):
+                kept.clear()
+            with usage(server=self._server.pid, client=process.pid, decider=os.getpid()) as self.used:
+                for _ in range(rounds):
+                    self._round(process)
         self._reviewer.close()
         return self
 
@@ -92,4 +98,5 @@ def _figure(way: str, colour: str, rounds: _Rounds) -> Figure:
         limit_is="a websocket echo and a synced commit, paired by round",
         aims=_AIMS,
         note=f"{_WAITERS[colour]} over {_WAYS[way]}, {len(rounds.resumed)} rounds; {told}",
+        **used_by(rounds.used),
     )

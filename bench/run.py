@@ -26,13 +26,13 @@ class Run:
     def server(self, *, code: str = SERVE, env: Mapping[str, str] | None = None) -> Server:
         """A server of its own on an empty database; stops with its `with` block."""
         database = self.databases.make()
-        return Server(self._new_folder(), database, set_up(database), code=code, env=env)
+        return Server(self.new_folder(), database, set_up(database), code=code, env=env)
 
     def serve(self, database: str, like: Server) -> Server:
         """A server on a database that was copied from that of another, with its keys."""
-        return Server(self._new_folder(), database, like.keys)
+        return Server(self.new_folder(), database, like.keys)
 
-    def _new_folder(self) -> Path:
+    def new_folder(self) -> Path:
         folder = self.folder / secrets.token_hex(4)
         folder.mkdir()
         return folder

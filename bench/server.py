@@ -13,7 +13,7 @@ from typing import Final, Self
 ROOT: Final = Path(__file__).parents[1]
 SERVE: Final = "from signoff_server.commands import serve; serve()"
 # A bench asks faster than any application should be allowed to.
-NO_LIMITS: Final = {"SIGNOFF_CREATIONS_PER_SECOND": "0", "SIGNOFF_PENDING_CAP": "0"}
+_NO_LIMITS: Final = {"SIGNOFF_CREATIONS_PER_SECOND": "0", "SIGNOFF_PENDING_CAP": "0"}
 
 
 class Server:
@@ -34,7 +34,7 @@ class Server:
         self.app_key, self.reviewer_key = keys
         self._folder = folder
         self._code = code
-        self._env = {**os.environ, **NO_LIMITS, **(env or {})}
+        self._env = {**os.environ, **_NO_LIMITS, **(env or {})}
         self.start()
 
     def start(self) -> None:

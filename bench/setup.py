@@ -3,12 +3,10 @@
 import asyncio
 from typing import Final, NamedTuple
 
-from bench.server import NO_LIMITS
 from signoff_server.app import open_server
 from signoff_server.core.events import SYSTEM
 from signoff_server.service.principals import Principals
 from signoff_server.settings import load
-from signoff_server.web.server import Server
 from signoff_server.world import World
 
 _REVIEWS: Final = ("approvals:decide", "audit:read", "admin")
@@ -21,13 +19,9 @@ class Keys(NamedTuple):
     reviewer: str
 
 
-def opened(database: str) -> Server:
-    """The server's services on a database that no server has open; to be closed with its `database`."""
-    return open_server(load({"database": database}, NO_LIMITS), World())
-
-
 def set_up(database: str) -> Keys:
-    server = opened(database)
+    """For a database that no server has open."""
+    server = open_server(load({"database": database}, {}), World())
     try:
         return asyncio.run(_people(server.principals))
     finally:

@@ -6,21 +6,17 @@ import json
 import logging
 import os
 import re
-import signal
-import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
 import click
-import uvicorn
-import uvloop
 
+from signoff_server import serving
 from signoff_server.app import build, open_server
 from signoff_server.core.events import SYSTEM
 from signoff_server.service.rebuild import LedgerDamaged
@@ -34,12 +30,6 @@ from signoff_server.world import World
 APP_SCOPES: Final = ("approvals:create", "executions:write", "workflows:write")
 REVIEWER_SCOPES: Final = ("approvals:decide", "audit:read", "admin")
 _DEV_PORT: Final = 8484
-# What answers a SIGTERM has a second to do so; then the process ends.
-_GRACE_SECONDS: Final = 1
-_IDLE_SECONDS: Final = 15
-_BACKLOG: Final = 2_048
-_PING_SECONDS: Final = 30
-_MAX_MESSAGE: Final = 64 * 1024
 
 
 def _database_option(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -57,7 +47,7 @@ def dev(database: str | None, port: int | None, as_json: bool) -> None:
     known = _port_of(folder / "app.json")
     chosen = port or known
     with _refused():
-        listener = _listen("127.0.0.1", chosen or _DEV_PORT, or_any=chosen is None)
+        listener = serving.listen("127.0.0.1", chosen or _DEV_PORT, or_any=chosen is None)
         settings = load(
             {
                 "database": database or str(folder / "signoff.db"),
@@ -73,9 +63,9 @@ def dev(database: str | None, port: int | None, as_json: bool) -> None:
 
     async def run() -> None:
         ready = await _dev_project(server, folder)
-        await _serve(server, listener, lambda: _say_ready(ready, as_json))
+        await serving.serve(build(server), server, listener, lambda: _say_ready(ready, as_json))
 
-    _run(run())
+    serving.run(run())
 
 
 @click.command()
@@ -91,7 +81,7 @@ def serve(as_json: bool, **options: Any) -> None:
     """Serve in production. `signoff setup` makes the first key."""
     with _refused():
         settings = load(options)
-        listener = _listen(settings.host, settings.port)
+        listener = serving.listen(settings.host, settings.port)
         # The port is part of the address that people are told, also where a free one was taken.
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
         server = open_server(settings, World())
@@ -102,7 +92,7 @@ def serve(as_json: bool, **options: Any) -> None:
     def ready() -> None:
         click.echo(json.dumps(line) if as_json else f"signoff serves {database} at {server.url}")
 
-    _run(_serve(server, listener, ready))
+    serving.run(serving.serve(build(server), server, listener, ready))
 
 
 @click.command()
@@ -161,73 +151,6 @@ def rebuild(as_json: bool, **options: Any) -> None:
         return
     for one in done:
         click.echo(f"{one.project}: {one.events} events, everything derived from them was made again")
-
-
-# ---------------------------------------------------------------- serving
-
-
-class _Uvicorn(uvicorn.Server):
-    """Wakes whoever waits as soon as the process is told to end, so that nobody has to be cut off."""
-
-    def __init__(self, config: uvicorn.Config, server: Server, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ours = server
-        self._ready = ready
-        self._loop = asyncio.get_running_loop()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._loop.call_soon_threadsafe(self._ours.hub.stop)
-        super().handle_exit(sig, frame)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
-
-
-async def _serve(server: Server, listener: socket.socket, ready: Callable[[], None]) -> None:
-    server.world.failpoint("start.before_listen")
-    config = uvicorn.Config(
-        build(server),
-        http="httptools",
-        ws="websockets-sansio",
-        ws_max_size=_MAX_MESSAGE,
-        ws_ping_interval=_PING_SECONDS,
-        ws_ping_timeout=_PING_SECONDS,
-        # One message each minute needs no dictionary of 100 KiB for each connection.
-        ws_per_message_deflate=False,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=_IDLE_SECONDS,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
-    # uvicorn raises the signal that ended it once more; a stop that was asked for is no failure.
-    for asked in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(asked, lambda _signal, _frame: None)
-    await _Uvicorn(config, server, ready).serve(sockets=[listener])
-
-
-def _listen(host: str, port: int, *, or_any: bool = False) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        # Two may bind one port while neither listens; only listening takes it.
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        if or_any:
-            return _listen(host, 0)
-        raise SettingsError(f"port {port} of {host} is taken: stop what runs there, or give --port") from error
-    return listener
-
-
-def _run(main: Coroutine[Any, Any, None]) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)
 
 
 # ---------------------------------------------------------------- the development project

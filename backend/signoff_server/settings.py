@@ -35,6 +35,9 @@ class Settings(BaseModel):
     pending_cap: int = Field(
         default=10_000, ge=0, description="how many approvals one requester may have pending; 0 is no limit"
     )
+    creations_per_second: int = Field(
+        default=1_000, ge=0, description="how many approvals one key may ask for in a second; 0 is no limit"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="what is logged")
 
     @property

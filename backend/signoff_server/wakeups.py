@@ -9,10 +9,15 @@ from contextlib import contextmanager
 
 
 class Hub:
-    """Belongs to one event loop; all of its methods are called there."""
+    """Belongs to one event loop; all of its methods are called there.
+
+    A subject is a stream of events, or a project: whatever happens in it. `wakes` counts the wake-ups: what was read
+    before the last of them may be old.
+    """
 
     def __init__(self) -> None:
         self.stopping = False
+        self.wakes = 0
         self._listeners: dict[str, set[Callable[[str], None]]] = {}
 
     def listen(self, subject: str, listener: Callable[[str], None]) -> None:
@@ -38,6 +43,7 @@ class Hub:
                 self.forget(subject, listener)
 
     def wake(self, subjects: Iterable[str]) -> None:
+        self.wakes += 1
         for subject in subjects:
             for listener in tuple(self._listeners.get(subject, ())):
                 listener(subject)

@@ -25,6 +25,7 @@ class About(NamedTuple):
 NOTHING_KNOWN: Final = About()
 
 EXCEPTIONS: Final[dict[str, type[errors.SignoffError]]] = {
+    "malformed_request": errors.APIError,
     "malformed_json": errors.InvalidRequest,
     "invalid_parameter": errors.InvalidRequest,
     "host_not_allowed": errors.APIError,
@@ -35,6 +36,7 @@ EXCEPTIONS: Final[dict[str, type[errors.SignoffError]]] = {
     "reviewer_not_eligible": errors.PermissionDenied,
     "not_found": errors.NotFound,
     "method_not_allowed": errors.APIError,
+    "request_timeout": errors.APIError,
     "already_decided": errors.AlreadyDecided,
     "expired": errors.ApprovalExpired,
     "not_pending": errors.ApprovalCancelled,
@@ -53,6 +55,7 @@ EXCEPTIONS: Final[dict[str, type[errors.SignoffError]]] = {
     "no_eligible_reviewer": errors.InvalidRequest,
     "rate_limited": errors.RateLimited,
     "pending_cap": errors.RateLimited,
+    "headers_too_large": errors.APIError,
     "internal": errors.ServerError,
     "unavailable": errors.ServerError,
     "storage_full": errors.ServerError,

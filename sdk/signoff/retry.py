@@ -1,7 +1,7 @@
 """When to try again, for how long, and how long to pause: one policy for both colours.
 
-Tried again: connections that failed, 429 and 502–504. Between attempts there is a jittered, doubling pause from about
-50 ms to 2 s, or what `Retry-After` asks for. The clock is monotonic. See "Exponential Backoff And Jitter" (AWS
+Tried again: connections that failed, 408, 429 and 502–504. Between attempts there is a jittered, doubling pause, from
+about 50 ms to 2 s, or what `Retry-After` asks for. The clock is monotonic. See "Exponential Backoff And Jitter" (AWS
 Architecture Blog, 2015) for why the pauses are spread.
 """
 
@@ -15,13 +15,15 @@ from typing import Any, Final
 
 from tenacity import RetryCallState
 
-from signoff.errors import APIConnectionError, APIError, RateLimited, ServerError
+from signoff.errors import APIConnectionError, APIError, RateLimited
 
 START: Final = 0.05
 CAP: Final = 2.0
 _LOG: Final = logging.getLogger("signoff")
 _TELL_AT_ATTEMPT: Final = 4
-_AGAIN: Final = frozenset({429, 502, 503, 504})
+_AGAIN: Final = frozenset({408, 429, 502, 503, 504})
+# With these the server says that it did nothing.
+_NOTHING_DONE: Final = frozenset({"request_timeout", "unavailable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,8 @@ def may_retry(error: BaseException, *, repeatable: bool = True) -> bool:
         return repeatable or not error.sent
     if isinstance(error, RateLimited):
         return True
-    if isinstance(error, ServerError) and error.status_code in _AGAIN:
-        return repeatable or error.code == "unavailable"
+    if isinstance(error, APIError) and error.status_code in _AGAIN:
+        return repeatable or error.code in _NOTHING_DONE
     return False
 
 

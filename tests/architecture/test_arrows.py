@@ -22,6 +22,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     f"{SERVER}.world": (f"{SERVER}.core",),
     f"{SERVER}.settings": (),
     f"{SERVER}.wakeups": (),
+    f"{SERVER}.limits": (),
     f"{SERVER}.store": (f"{SERVER}.core", f"{SERVER}.world", "signoff.protocol"),
     f"{SERVER}.service": (
         f"{SERVER}.store",
@@ -42,10 +43,12 @@ ROOMS: dict[str, tuple[str, ...]] = {
         f"{SERVER}.store",
         f"{SERVER}.wakeups",
         f"{SERVER}.settings",
+        f"{SERVER}.limits",
         f"{SERVER}.world",
         f"{SERVER}.core",
         "signoff.protocol",
     ),
+    f"{SERVER}.serving": (f"{SERVER}.web", f"{SERVER}.limits", f"{SERVER}.settings"),
     f"{SERVER}.app": (SERVER, "signoff.protocol"),
     f"{SERVER}.commands": (SERVER,),
 }

@@ -55,7 +55,7 @@ def test_a_made_up_history_is_a_true_one(tmp_path: Path) -> None:
     """What `fill` has written, `rebuild` finds whole and makes again equal; and the server goes on with it."""
     database = str(tmp_path / "signoff.db")
     keys = set_up(database)
-    fill(database, keys, 40)
+    fill(tmp_path, database, keys, 40)
     engines = open_engines(database)
     before = derived(engines.reader)
     with engines.writer.begin() as connection:

@@ -47,6 +47,7 @@ SCRIPTS: dict[str, tuple[list[Any], list[Any], Any]] = {
     "restart while asking": ([UNREACHABLE, replies.problem(503, "unavailable"), PENDING], [GRANTED], "approved"),
     "restart while waiting": ([PENDING], [httpx.ReadError("cut"), httpx.Response(502), GRANTED], "approved"),
     "gateways": ([httpx.Response(502), httpx.Response(503), httpx.Response(504), PENDING], [GRANTED], "approved"),
+    "request that took too long": ([replies.problem(408, "request_timeout"), PENDING], [GRANTED], "approved"),
     "too many requests": ([replies.problem(429, "rate_limited"), PENDING], [GRANTED], "approved"),
     "bad key": ([replies.problem(401, "unauthenticated")], [], errors.AuthenticationError),
     "forbidden": ([replies.problem(403, "forbidden")], [], errors.PermissionDenied),

@@ -10,14 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_DEV = "from signoff_server.commands import dev; dev()"
+DEV = "from signoff_server.commands import dev; dev()"
 
 
 class RunningServer:
     """Started and ready when it is made. Killing it and starting it again keeps folder, port, database and keys."""
 
     def __init__(
-        self, folder: Path, *, database: str | None = None, env: Mapping[str, str] | None = None, code: str = _DEV
+        self, folder: Path, *, database: str | None = None, env: Mapping[str, str] | None = None, code: str = DEV
     ) -> None:
         self.folder = folder
         self.database = database or str(folder / ".signoff" / "signoff.db")

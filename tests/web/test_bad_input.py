@@ -8,6 +8,7 @@ import pytest
 from tests.support.project import Project
 from tests.web.test_approvals import code
 
+JSON = {"Content-Type": "application/json"}
 NAMES = [
     "",
     " a",
@@ -210,6 +211,23 @@ def test_paths_and_methods_that_are_none(project: Project) -> None:
     assert code(project.call("alice", "GET", "/v1/nothing")) == (404, "not_found")
     assert code(project.call("alice", "PUT", "/v1/approvals")) == (405, "method_not_allowed")
     assert code(project.call("alice", "DELETE", "/healthz")) == (405, "method_not_allowed")
+    assert project.call("alice", "PUT", "/v1/approvals").headers["Allow"] == "GET, HEAD, POST"
+    assert project.call("alice", "PUT", f"/v1/approvals/{'x' * 30}/cancel").headers["Allow"] == "POST"
+
+
+def test_a_slash_too_many_is_no_redirect(project: Project) -> None:
+    for method in ("GET", "POST"):
+        reply = project.call("app", method, "/v1/approvals/", follow_redirects=False)
+        assert code(reply) == (404, "not_found")
+
+
+def test_whole_numbers_may_have_a_point(project: Project) -> None:
+    made = post(project, b'{"name": "a", "expires_in": 60.0}')
+    assert made.status_code == 201
+    path = f"/v1/approvals/{made.json()['id']}/renew"
+    for fence in (b"1e300", b"1.5", b"-1.0", b"9007199254740992.0"):
+        reply = project.call("app", "POST", path, content=b'{"fence": ' + fence + b"}", headers=JSON)
+        assert code(reply) == (422, "invalid"), fence
 
 
 def test_reading_changes_nothing(project: Project) -> None:

@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from signoff_server.web.routes import ROUTES
+from tests.support.asgi import asked
 from tests.support.project import CAST, Project
 
 EVERYONE = tuple(CAST)
 OK = 200
 FORBIDDEN = (403, "forbidden")
 HIDDEN = (404, "not_found")
+# It never ends by itself.
+STREAM = "/v1/events/stream"
 
 # What each of the cast is answered about a pending approval that `app` asked for; who is not named is forbidden.
 ABOUT_A_PENDING_ONE: dict[tuple[str, str], dict[str, Any]] = {
@@ -53,7 +56,9 @@ OF_THE_PROJECT: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/v1/approvals"): dict.fromkeys(
         ("app", "other-app", "agent", "executor", "robot", "alice", "bob", "admin"), OK
     ),
+    ("POST", "/v1/approvals/decisions"): dict.fromkeys(("robot", "alice", "bob"), OK),
     ("GET", "/v1/events"): dict.fromkeys(("robot", "alice", "bob", "auditor", "admin"), OK),
+    ("GET", STREAM): dict.fromkeys(("robot", "alice", "bob", "auditor", "admin"), OK),
     ("POST", "/v1/principals"): {"admin": 201},
     ("GET", "/v1/principals"): {"admin": OK},
     ("POST", "/v1/keys"): {"admin": 201},
@@ -67,6 +72,7 @@ PRIVATE = sorted({**ABOUT_A_PENDING_ONE, **OF_THE_PROJECT})
 def body(path: str, project: Project, approval: dict[str, Any], who: str) -> dict[str, Any] | None:
     made: dict[str, dict[str, Any]] = {
         "decision": {"decision": "approved"},
+        "decisions": {"decisions": [{"id": approval["id"], "decision": "approved"}]},
         "cancel": {},
         "redeem": {"binding": approval["binding"], "redeemer": "r"},
         "renew": {"fence": 1},
@@ -80,6 +86,9 @@ def body(path: str, project: Project, approval: dict[str, Any], who: str) -> dic
 
 
 def attempt(project: Project, method: str, path: str, who: str | None, approval: dict[str, Any]) -> Any:
+    if path == STREAM:
+        with asked(project, who, method, path) as answer:
+            return answer.status if answer.status < 400 else (answer.status, answer.json()["code"])
     sent = body(path, project, approval, who or "nobody") if method == "POST" else None
     reply = project.call(who, method, path.replace("{id}", approval["id"]), json=sent)
     return reply.status_code if reply.status_code < 400 else (reply.status_code, reply.json()["code"])

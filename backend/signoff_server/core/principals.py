@@ -39,7 +39,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who stands behind a request: the principal of the key, and what the key allows."""
+    """Who stands behind a request: the principal of the key, what the key allows, and until when (None: no end)."""
 
     project: str
     id: str
@@ -49,6 +49,7 @@ class Caller:
     scopes: frozenset[str]
     key: str
     via: str = "api"
+    expires_at: int | None = None
 
     @property
     def actor(self) -> Actor:

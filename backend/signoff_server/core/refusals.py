@@ -14,6 +14,7 @@ class Code(NamedTuple):
 
 
 CODES: Final[dict[str, Code]] = {
+    "malformed_request": Code(400, "This is not a request of HTTP/1.1"),
     "malformed_json": Code(400, "The body is not JSON"),
     "invalid_parameter": Code(400, "A parameter or header is invalid"),
     "host_not_allowed": Code(400, "The Host header is not one this server answers to"),
@@ -24,6 +25,7 @@ CODES: Final[dict[str, Code]] = {
     "reviewer_not_eligible": Code(403, "Only the named reviewers may decide this"),
     "not_found": Code(404, "There is no such thing"),
     "method_not_allowed": Code(405, "This path does not answer that method"),
+    "request_timeout": Code(408, "The request did not come whole in time"),
     "already_decided": Code(409, "It was decided before"),
     "expired": Code(409, "Its time is over"),
     "not_pending": Code(409, "It is no longer pending"),
@@ -40,7 +42,9 @@ CODES: Final[dict[str, Code]] = {
     "invalid": Code(422, "The body does not have the form that is wanted"),
     "idempotency_key_reuse": Code(422, "The idempotency key belongs to another request"),
     "no_eligible_reviewer": Code(422, "Nobody could decide this"),
+    "rate_limited": Code(429, "Too much at once from this key"),
     "pending_cap": Code(429, "Too many approvals of this requester are pending"),
+    "headers_too_large": Code(431, "The headers are too large"),
     "internal": Code(500, "The server made a mistake"),
     "unavailable": Code(503, "The server cannot answer just now"),
     "storage_full": Code(507, "The disk is full"),

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from signoff_server.core.refusals import Refusal
@@ -62,9 +62,18 @@ class Agenda:
 class Follower:
     """Reads every ledger on from where it was and wakes whoever listens: at once by a hint, else within a second."""
 
-    def __init__(self, database: Database, hub: Hub, *, hints: bool = True) -> None:
+    def __init__(
+        self,
+        database: Database,
+        hub: Hub,
+        *,
+        hints: bool = True,
+        heard: Callable[[Iterable[str]], None] = lambda _: None,
+    ) -> None:
+        """`heard` is told the subjects of events that are found in a ledger, before anybody is woken for them."""
         self._database = database
         self._hub = hub
+        self._heard = heard
         self._hints = hints
         self._seen: dict[str, int] = {}
 
@@ -76,7 +85,7 @@ class Follower:
         """A commit of this process: wake for it, and remember it as seen where nothing lies between."""
         if not self._hints:
             return
-        self._hub.wake(committed.subjects)
+        self._hub.wake((committed.project, *committed.subjects))
         if self._seen.get(committed.project, 0) == committed.first_seq - 1:
             self._seen[committed.project] = committed.last_seq
 
@@ -97,5 +106,7 @@ class Follower:
                 events = await self._database.read(ledger.subjects_after, project, seen)
                 if not events:
                     break
-                self._hub.wake(dict.fromkeys(subject for _, subject in events))
+                subjects = dict.fromkeys(subject for _, subject in events)
+                self._heard(subjects)
+                self._hub.wake((project, *subjects))
                 self._seen[project] = max(self._seen.get(project, 0), events[-1][0])

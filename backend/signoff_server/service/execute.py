@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from signoff_server.core import approvals as approvals_core
 from signoff_server.core import principals as principals_core
+from signoff_server.core.approvals import Approval
 from signoff_server.core.events import SCHEMA, Actor, Event, Recorded
 from signoff_server.core.reactions import reactions
 from signoff_server.store import agenda, approvals, ledger, principals
@@ -151,11 +152,11 @@ class Execute:
         head = ledger.lock_head(connection, project)
         # Time never runs backwards in a ledger, not even across machines.
         now = max(self._world.now(), head.at)
-        subjects = {subject for job in jobs for subject in job.subjects}
+        streams = ledger.load(connection, project, {subject for job in jobs for subject in job.subjects})
         standing = _Standing(
-            streams=ledger.load(connection, project, subjects),
+            streams=streams,
             taken=ledger.once(connection, {key for job in jobs for key in job.once}),
-            leases=agenda.leases(connection, subjects),
+            leases=agenda.leases(connection, [subject for subject in streams if _leased(streams[subject].state)]),
             waiting=principals.waiting(connection, {job.requester for job in jobs if job.requester is not None}),
             seq=head.seq,
         )
@@ -179,10 +180,15 @@ class Execute:
         return value
 
 
+def _leased(state: State) -> bool:
+    return isinstance(state, Approval) and state.redemption is not None and state.redemption.outcome is None
+
+
 def follow(connection: Connection, project: str, changes: Sequence[Change], now: int) -> None:
     """Bring projections and agenda up to `changes`."""
     # Principals first: an approval is counted in the row of whoever asked for it.
     principals.project(connection, project, changes)
     approvals.project(connection, project, changes)
     due = [reaction for change in changes for reaction in reactions(change.event, change.state)]
-    agenda.carry_out(connection, project, due, now)
+    new = {change.event.subject for change in changes if change.event.version == 1}
+    agenda.carry_out(connection, project, due, now, new=new)

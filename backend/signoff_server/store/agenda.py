@@ -4,7 +4,7 @@ Claiming moves `due_at` on by the time the claimer has, so that what a dead clai
 A lease is such a row too: renewing it moves `due_at`, unless it was already claimed as ended.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,12 +54,12 @@ class Due:
     fence: int
 
 
-def carry_out(connection: Connection, project: str, reactions: Sequence[Put | Drop], now: int) -> None:
-    """Apply reactions in their order; of one key only the last counts."""
+def carry_out(
+    connection: Connection, project: str, reactions: Sequence[Put | Drop], now: int, *, new: Collection[str] = ()
+) -> None:
+    """Apply reactions in their order; of one key only the last counts. Subjects that are `new` have no rows yet."""
     last = {reaction.key: reaction for reaction in reactions}
-    if not last:
-        return
-    _DROP.run(connection, [{"of": key} for key in last])
+    _DROP.run(connection, [{"of": key} for key, reaction in last.items() if reaction.subject not in new])
     rows = [
         {
             "key": key,

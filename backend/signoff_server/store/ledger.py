@@ -7,6 +7,8 @@ holds the project's head row.
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
 from typing import Any, Final
 
 from sqlalchemy import Connection, Text, bindparam, insert, select, update
@@ -16,7 +18,7 @@ from signoff.protocol.proof import HASH_BYTES, extend, leaf_hash
 from signoff_server.core.events import Payload, Recorded
 from signoff_server.store import codec
 from signoff_server.store.codec import State
-from signoff_server.store.statements import Lookup, Statement
+from signoff_server.store.statements import Lookup, Row, Statement
 from signoff_server.store.tables import EVENTS, ONCE, PROJECTS, SNAPSHOTS
 
 _PROJECT = bindparam("project", type_=Text)
@@ -26,7 +28,7 @@ _HEAD = Statement(
     .where(PROJECTS.c.id == _PROJECT)
     .with_for_update()
 )
-_END = select(PROJECTS.c.head_seq).where(PROJECTS.c.id == _PROJECT)
+_END = Statement(select(PROJECTS.c.head_seq).where(PROJECTS.c.id == _PROJECT))
 _HEADS = Statement(select(PROJECTS.c.id, PROJECTS.c.head_seq))
 _MOVE_HEAD = Statement(
     update(PROJECTS)
@@ -96,6 +98,15 @@ class Taken:
     fingerprint: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A piece of the ledger: what was asked for of it, with data; the `seq` of its end; whether all ends there."""
+
+    events: list[tuple[Recorded, dict[str, Any] | None]]
+    end: int
+    last: bool
+
+
 def create_project(connection: Connection, project: str, name: str, now: int) -> None:
     """A project of this name with an empty ledger; nothing where somebody else was faster."""
     with suppress(IntegrityError), connection.begin_nested():
@@ -112,6 +123,12 @@ def projects(connection: Connection) -> dict[str, int]:
 def project_named(connection: Connection, name: str) -> str | None:
     found = connection.execute(select(PROJECTS.c.id).where(PROJECTS.c.name == name)).scalar()
     return None if found is None else str(found)
+
+
+def end(connection: Connection, project: str) -> int:
+    """The `seq` of the project's last event."""
+    ((seq,),) = _END.rows(connection, project=project)
+    return int(seq)
 
 
 def lock_head(connection: Connection, project: str) -> Head:
@@ -202,21 +219,53 @@ def whole(connection: Connection, project: str, after: int) -> list[tuple[bytes,
     return [(envelope, payload, nonce, leaf) for envelope, payload, nonce, leaf in rows]
 
 
-def page(
-    connection: Connection, project: str, *, after: int, glob: str | None, subject: str | None, limit: int
-) -> tuple[list[tuple[Recorded, dict[str, Any] | None]], int]:
-    """The next events, oldest first, and the `seq` to read on from: of the last of them, or of the ledger's end."""
-    statement = select(EVENTS.c.envelope, EVENTS.c.payload).where(EVENTS.c.project == project, EVENTS.c.seq > after)
+def stretch(
+    connection: Connection,
+    project: str,
+    *,
+    after: int,
+    glob: str | None,
+    subject: str | None,
+    limit: int,
+    span: int | None = None,
+    room: int | None = None,
+) -> Stretch:
+    """The ledger's next events, oldest first, in one view of the database.
+
+    It is cut after `limit` events and, where given, before they are more than `room` bytes (the first always fits), and
+    looks at `span` events at most, whether they are what is asked for or not.
+    """
+    head = end(connection, project)
+    until = head if span is None else min(head, after + span)
+    if until <= after:
+        return Stretch([], after, True)
+    values: dict[str, Any] = {"project": project, "after": after, "until": until, "most": limit}
     if glob is not None:
-        statement = statement.where(EVENTS.c.type.like(like(glob.casefold()), escape=LIKE_ESCAPE))
+        values["pattern"] = like(glob.casefold())
     if subject is not None:
-        statement = statement.where(EVENTS.c.subject == subject)
-    rows = connection.execute(statement.order_by(EVENTS.c.seq).limit(limit))
-    found = [(codec.decode(row.envelope), codec.unseal(row.payload)) for row in rows]
-    if len(found) == limit:
-        return found, found[-1][0].seq
-    # All that is there was looked at, in one view of the database: a filter need not look at it again.
-    return found, max(after, connection.execute(_END, {"project": project}).scalar_one())
+        values["subject"] = subject
+    rows = _next(glob is not None, subject is not None).rows(connection, **values)
+    fitting = len(rows) if room is None else _fitting(rows, room)
+    found = [(codec.decode(envelope), codec.unseal(payload)) for envelope, payload in rows[:fitting]]
+    # Where nothing was cut off, all up to there was looked at: a filter need not look at it again.
+    reached = until if fitting == len(rows) < limit else found[-1][0].seq
+    return Stretch(found, reached, reached == head)
+
+
+@cache
+def _next(by_type: bool, by_subject: bool) -> Statement:
+    statement = select(EVENTS.c.envelope, EVENTS.c.payload).where(*_AFTER, EVENTS.c.seq <= bindparam("until"))
+    if by_type:
+        statement = statement.where(EVENTS.c.type.like(bindparam("pattern"), escape=LIKE_ESCAPE))
+    if by_subject:
+        statement = statement.where(EVENTS.c.subject == bindparam("subject"))
+    return Statement(statement.order_by(EVENTS.c.seq).limit(bindparam("most")))
+
+
+def _fitting(rows: Sequence[Row], room: int) -> int:
+    """How many of the rows, from the first, are `room` bytes at most together; one at least where there is one."""
+    sizes = accumulate(len(envelope) + len(payload or b"") for envelope, payload in rows)
+    return max(min(1, len(rows)), sum(1 for size in sizes if size <= room))
 
 
 def like(glob: str) -> str:

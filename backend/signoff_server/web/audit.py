@@ -13,7 +13,7 @@ async def events(call: Call) -> Response:
     query: models.ListEvents = call.query
 
     def page(connection: Connection) -> models.EventPage:
-        found, end = ledger.page(
+        found = ledger.stretch(
             connection,
             call.caller.project,
             after=query.after,
@@ -21,6 +21,7 @@ async def events(call: Call) -> Response:
             subject=query.subject,
             limit=query.limit,
         )
-        return models.EventPage(data=[render.event(recorded, data) for recorded, data in found], next_after=end)
+        data = [render.event(recorded, data) for recorded, data in found.events]
+        return models.EventPage(data=data, next_after=found.end)
 
     return answer(await call.server.database.read(page))

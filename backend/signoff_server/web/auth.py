@@ -66,6 +66,7 @@ class Authenticator:
             scopes=frozenset(view.scopes),
             key=view.id,
             via=via,
+            expires_at=view.expires_at,
         )
 
     async def _view(self, text: str) -> KeyView | None:

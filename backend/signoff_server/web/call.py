@@ -1,21 +1,25 @@
 """One request, read and checked: what a handler is handed."""
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from signoff.protocol import canonical
+from signoff_server import limits
 from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
+from signoff_server.web.head import malformed, too_large
 
 if TYPE_CHECKING:
     from signoff_server.web.server import Server
 
 M = TypeVar("M", bound=BaseModel)
-MAX_BODY: Final = 256 * 1024
+# `world.new_id` makes them. What has another form is nobody's id, and no database is asked.
+_ID: Final = re.compile(r"[a-z]{2,8}_[0-9a-z]{26}")
 _KEY_LENGTH: Final = 255
 
 
@@ -31,11 +35,20 @@ class Call:
     key: str | None
 
     def path(self, name: str) -> str:
-        """What stands in the path. Raises `Refusal` where it could be nobody's id."""
+        """The id at this place of the path. Raises `Refusal`: 404 for what cannot be one."""
         found = str(self.request.path_params[name])
-        if "\x00" in found:
-            raise Refusal("not_found", "There is nothing with this id.")
+        if not is_id(found):
+            raise nobodys()
         return found
+
+
+def is_id(text: str) -> bool:
+    return _ID.fullmatch(text) is not None
+
+
+def nobodys() -> Refusal:
+    """The refusal for what cannot be an id."""
+    return Refusal("not_found", "There is nothing with this id.")
 
 
 async def read_body(request: Request, model: type[M]) -> M:
@@ -98,16 +111,16 @@ def answer(model: BaseModel, status: int = 200, **headers: str) -> Response:
 
 
 async def _bounded(request: Request) -> bytes:
-    declared = request.headers.get("content-length", "0")
-    too_large = Refusal("too_large", f"A body has at most {MAX_BODY // 1024} KiB.")
-    if declared.isdigit() and int(declared) > MAX_BODY:
-        raise too_large
+    """The body, as far as it goes. The connection counts too; this holds behind any other server."""
     chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BODY:
-            raise too_large
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limits.BODY_BYTES:
+                raise too_large()
+            chunks.append(chunk)
+    except ClientDisconnect as gone:
+        raise malformed("The body did not come whole.") from gone
     return b"".join(chunks)
 
 

@@ -10,7 +10,9 @@ class Metrics:
         self._registry = CollectorRegistry()
         self.requests = Counter("signoff_requests", "Answered requests", ["route", "status"], registry=self._registry)
         self.waiting = Gauge("signoff_waiting_subjects", "Subjects that somebody waits for", registry=self._registry)
+        self.connections = Gauge("signoff_connections", "Open connections", registry=self._registry)
         self.sockets = Gauge("signoff_watch_sockets", "Open watch sockets", registry=self._registry)
+        self.streams = Gauge("signoff_event_streams", "Open streams of events", registry=self._registry)
         self.group_size = Histogram(
             "signoff_commit_group_commands",
             "Commands committed together",

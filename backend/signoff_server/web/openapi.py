@@ -46,7 +46,8 @@ def build() -> dict[str, Any]:
 def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {"operationId": route.name, "summary": route.summary}
     if route.scopes is not None:
-        operation["description"] = "Needs a key with one of: " + ", ".join(f"`{scope}`" for scope in route.scopes)
+        needs = "Needs a key with one of: " + ", ".join(f"`{scope}`" for scope in route.scopes)
+        operation["description"] = f"{needs}. {route.about}" if route.about else needs
         operation["security"] = [{"key": []}]
     if parameters := _parameters(route):
         operation["parameters"] = parameters
@@ -71,6 +72,9 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     if route.keyed:
         schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
         parameters.append({"name": "Idempotency-Key", "in": "header", "schema": schema})
+    if route.resumed:
+        schema = {"type": "integer", "minimum": 0, "maximum": models.MAX_SEQ}
+        parameters.append({"name": "Last-Event-ID", "in": "header", "schema": schema})
     return parameters
 
 
@@ -92,7 +96,8 @@ def _reply(route: Route, status: int) -> dict[str, Any]:
         reply["description"] = "There was one under this Idempotency-Key"
         reply["headers"] = {"Idempotent-Replayed": {"schema": {"type": "string", "const": "true"}}}
     if isinstance(model, str):
-        reply["content"] = {model: {"schema": {"type": "string"}}}
+        # The schema is of what the text holds.
+        reply["content"] = {model: {"schema": {"type": "object" if model == "application/yaml" else "string"}}}
     elif model is not None:
         reply["content"] = {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
     return reply
@@ -122,7 +127,7 @@ def _watch() -> dict[str, Any]:
         "security": [{"key": []}],
         "responses": {
             "101": {"description": "Switching to websocket"},
-            **_problems(frozenset({"unauthenticated", "forbidden", "host_not_allowed"})),
+            **_problems(frozenset({"malformed_request", "unauthenticated", "forbidden", "host_not_allowed"})),
         },
     }
 

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from signoff.protocol import models
-from signoff_server.web import approvals, audit, principals, service
+from signoff_server import limits
+from signoff_server.web import approvals, audit, principals, service, stream
 from signoff_server.web.call import Call
 
 Handler = Callable[[Call], Awaitable[Response]]
@@ -16,7 +17,8 @@ Handler = Callable[[Call], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`scopes`: a key needs one of them; None is public. `keyed`: an `Idempotency-Key` counts.
+    """`scopes`: a key needs one of them; None is public. `keyed`: an `Idempotency-Key` counts. `resumed`: a
+    `Last-Event-ID` does. `about` is what the summary leaves to be said.
 
     `refuses` lists what this route itself may refuse; what follows from having a body, a key or a query is added.
     """
@@ -30,6 +32,8 @@ class Route:
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     keyed: bool = False
+    resumed: bool = False
+    about: str = ""
     refuses: tuple[str, ...] = field(default=())
 
     @property
@@ -43,11 +47,11 @@ class Route:
     @property
     def codes(self) -> frozenset[str]:
         """Every code that an answer of this route can carry."""
-        codes = {"host_not_allowed", "internal", *self.refuses}
+        codes = {*_AT_THE_DOOR, "internal", *self.refuses}
         if self.scopes is not None:
             codes |= {"unauthenticated", "forbidden", "unavailable"}
         if self.body is not None:
-            codes |= {"malformed_json", "media_type", "too_large", "invalid"}
+            codes |= {"malformed_json", "media_type", "invalid"}
         if self.query is not None or self.keyed:
             codes.add("invalid_parameter")
         if self.method != "GET":
@@ -55,13 +59,23 @@ class Route:
         return frozenset(codes)
 
 
+_AT_THE_DOOR: Final = ("malformed_request", "host_not_allowed", "request_timeout", "too_large", "headers_too_large")
 _ASK: Final = ("approvals:create",)
 _DECIDE: Final = ("approvals:decide",)
 _EXECUTE: Final = ("approvals:create", "approvals:redeem")
 _SEE: Final = ("approvals:create", "approvals:redeem", "approvals:decide", "admin")
 _ADMIN: Final = ("admin",)
 _LATE: Final = ("already_decided", "expired", "not_pending")
+_READ: Final = ("audit:read", "approvals:decide", "admin")
 _APPROVAL: Final = "/v1/approvals/{id}"
+_STREAM: Final = (
+    "Server-Sent Events: `id` is the event's `seq`, `event` its type, `data` an `Event` as JSON on one line. They "
+    "begin after `Last-Event-ID`, else after `after`, else at the present end of the ledger; a place beyond the end "
+    "is waited for. An `id` without data says how far the ledger was read: the first block is one, and with a "
+    "filter they follow the ledger over what does not fit, so that whoever sends the last `id` as `Last-Event-ID` "
+    "misses nothing. A comment comes every 15 s. The stream ends when its key does, when the server stops, and for "
+    f"a client that does not read for 10 s: come again after `retry`. A key has at most {limits.STREAMS} streams open."
+)
 
 ROUTES: Final[tuple[Route, ...]] = (
     Route(
@@ -73,7 +87,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         _ASK,
         body=models.CreateApproval,
         keyed=True,
-        refuses=("idempotency_key_reuse", "no_eligible_reviewer", "pending_cap"),
+        refuses=("idempotency_key_reuse", "no_eligible_reviewer", "rate_limited", "pending_cap"),
     ),
     Route(
         "GET",
@@ -85,6 +99,16 @@ ROUTES: Final[tuple[Route, ...]] = (
         query=models.ListApprovals,
     ),
     Route(
+        "POST",
+        "/v1/approvals/decisions",
+        approvals.decide_each,
+        "Approve or reject many, each for itself",
+        {200: models.DecisionResults},
+        _DECIDE,
+        body=models.DecideApprovals,
+        keyed=True,
+    ),
+    Route(
         "GET",
         _APPROVAL,
         approvals.get,
@@ -92,7 +116,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         {200: models.Approval},
         _SEE,
         query=models.WaitApproval,
-        refuses=("not_found",),
+        refuses=("not_found", "rate_limited"),
     ),
     Route(
         "POST",
@@ -180,8 +204,20 @@ ROUTES: Final[tuple[Route, ...]] = (
         audit.events,
         "Read the project's ledger on, oldest first",
         {200: models.EventPage},
-        ("audit:read", "approvals:decide", "admin"),
+        _READ,
         query=models.ListEvents,
+    ),
+    Route(
+        "GET",
+        "/v1/events/stream",
+        stream.stream_events,
+        "Follow the project's ledger as it grows",
+        {200: stream.MEDIA_TYPE},
+        _READ,
+        query=models.FollowEvents,
+        resumed=True,
+        about=_STREAM,
+        refuses=("rate_limited",),
     ),
     Route(
         "POST",

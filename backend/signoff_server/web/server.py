@@ -9,7 +9,9 @@ from signoff_server.settings import Settings
 from signoff_server.store.database import Database
 from signoff_server.wakeups import Hub
 from signoff_server.web.auth import Authenticator
+from signoff_server.web.feed import Feed
 from signoff_server.web.metrics import Metrics
+from signoff_server.web.quotas import Pace, Waits
 from signoff_server.world import World
 
 
@@ -21,9 +23,12 @@ class Server:
     world: World
     database: Database
     hub: Hub
+    feed: Feed
     approvals: Approvals
     principals: Principals
     authenticator: Authenticator
     metrics: Metrics
+    waits: Waits
+    creations: Pace
     url: str
     document: Callable[[], str]

@@ -13,14 +13,14 @@ from pydantic import BaseModel, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from signoff.protocol import canonical, models
+from signoff_server import limits
 from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
 from signoff_server.web import render
+from signoff_server.web.call import is_id
 from signoff_server.web.server import Server
 
-MAX_WATCHES: Final = 20_000
 _READ_AT_ONCE: Final = 200
-_PATIENCE: Final = 10.0
 _KEY_CHECK: Final = 15.0
 _GOODBYE: Final = 0.5
 
@@ -67,8 +67,7 @@ class WatchSocket:
             reader.cancel()
             writer.cancel()
             hub.forget(self._caller.key, self._woken)
-            for approval in self._watched:
-                hub.forget(approval, self._woken)
+            self._forget(tuple(self._watched))
 
     async def _say_goodbye(self, closed: _Closed) -> None:
         """Tell why, to a client that still reads; one that does not, or has gone, is left without a word."""
@@ -98,19 +97,24 @@ class WatchSocket:
                 self._forget(asked.ids)
 
     async def _watch(self, ids: Iterable[str]) -> None:
-        new = set(ids) - self._watched
-        if len(self._watched) + len(new) > MAX_WATCHES:
-            raise _Closed(_TOO_MANY, f"at most {MAX_WATCHES} watches on a socket")
+        real = {each for each in ids if is_id(each)}
+        new = real - self._watched
+        if not self._server.waits.take(self._caller.key, len(new)):
+            raise _Closed(_TOO_MANY, f"one key waits for {limits.WAITS} approvals at most")
         for approval in new:
             self._watched.add(approval)
             self._server.hub.listen(approval, self._woken)
         await self._send(models.Watching(count=len(self._watched)))
-        for approval in ids:
+        for approval in real:
             self._woken(approval)
+        for unreal in set(ids) - real:
+            await self._send(models.WatchError(id=unreal, code="not_found"))
 
     def _forget(self, ids: Iterable[str]) -> None:
-        for approval in ids:
-            self._watched.discard(approval)
+        known = self._watched.intersection(ids)
+        self._watched -= known
+        self._server.waits.give_back(self._caller.key, len(known))
+        for approval in known:
             self._look_at.pop(approval, None)
             self._server.hub.forget(approval, self._woken)
 
@@ -161,7 +165,7 @@ class WatchSocket:
 
     async def _send(self, message: BaseModel) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(limits.UNREAD_SECONDS):
                 await self._websocket.send_text(message.model_dump_json())
         except TimeoutError as error:
             raise _Closed(1008, "too slow to read") from error

@@ -7,7 +7,7 @@ Timestamps are RFC 3339 in UTC with milliseconds; durations are seconds; ids are
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
 
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*$"
 PRINCIPAL_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$"
@@ -18,6 +18,8 @@ DEFAULT_EXPIRES_IN: Final = 7 * DAY
 MAX_EXPIRES_IN: Final = 365 * DAY
 MAX_WAIT: Final = 60
 MAX_WATCH_IDS: Final = 1_000
+MAX_SEQ: Final = 2**53 - 1
+MAX_DECISIONS: Final = 200
 WATCH_SUBPROTOCOL: Final = "signoff.v1"
 
 
@@ -45,6 +47,12 @@ Scope = Literal[
     "admin",
 ]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+# 60.0 is an integer to JSON Schema, and some writers of JSON know no other.
+Whole = BeforeValidator(lambda said: int(said) if type(said) is float and said.is_integer() else said)
+# A form is said and not checked here: what is no cursor is told where to take one.
+Cursor = Annotated[
+    str | None, Field(description="`next_cursor` of the page before", json_schema_extra={"pattern": "^[0-9]{1,16}$"})
+]
 
 
 class Reply(BaseModel):
@@ -160,7 +168,9 @@ class CreateApproval(Request):
         default=None, description="what will be executed, where that differs from what is shown; at most 64 KiB"
     )
     summary: Annotated[str, StringConstraints(max_length=500)] | None = None
-    expires_in: int = Field(default=DEFAULT_EXPIRES_IN, ge=1, le=MAX_EXPIRES_IN, description="seconds")
+    expires_in: Annotated[int, Whole] = Field(
+        default=DEFAULT_EXPIRES_IN, ge=1, le=MAX_EXPIRES_IN, description="seconds"
+    )
     reviewers: list[Annotated[str, StringConstraints(max_length=128)]] = Field(
         default_factory=list, max_length=50, description="`user:NAME` each"
     )
@@ -179,6 +189,16 @@ class DecideApproval(Request):
     )
 
 
+class DecideOne(DecideApproval):
+    id: str = Field(description="of an approval; each stands in the list once")
+
+
+class DecideApprovals(Request):
+    """Many decisions at once; each is made or refused for itself, under the same `Idempotency-Key`."""
+
+    decisions: list[DecideOne] = Field(min_length=1, max_length=MAX_DECISIONS)
+
+
 class CancelApproval(Request):
     reason: Reason | None = None
 
@@ -195,7 +215,7 @@ class Redeemed(Reply):
 
 
 class RenewLease(Request):
-    fence: int = Field(ge=1)
+    fence: Annotated[int, Whole] = Field(ge=1, le=2**53 - 1)
 
 
 class Renewed(Reply):
@@ -203,7 +223,7 @@ class Renewed(Reply):
 
 
 class ReportOutcome(Request):
-    fence: int = Field(ge=1)
+    fence: Annotated[int, Whole] = Field(ge=1, le=2**53 - 1)
     outcome: Literal["succeeded", "failed"]
     detail: Reason | None = None
 
@@ -230,7 +250,7 @@ class ListApprovals(BaseModel):
         default=None, description="text in the name, the summary or the context"
     )
     limit: int = Field(default=50, ge=1, le=200)
-    cursor: str | None = None
+    cursor: Cursor = None
 
 
 class WaitApproval(BaseModel):
@@ -302,12 +322,24 @@ class ListEvents(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    after: int = Field(default=0, ge=0, le=2**53 - 1)
+    after: int = Field(default=0, ge=0, le=MAX_SEQ)
     type: Annotated[str, StringConstraints(max_length=128)] | None = Field(
         default=None, description="glob: `*` any run, `?` one character"
     )
     subject: str | None = None
     limit: int = Field(default=50, ge=1, le=200)
+
+
+class FollowEvents(BaseModel):
+    """What a stream of events begins after, and which of them it is about."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    after: int | None = Field(default=None, ge=0, le=MAX_SEQ, description="a `seq`; `Last-Event-ID` comes before it")
+    type: Annotated[str, StringConstraints(max_length=128)] | None = Field(
+        default=None, description="glob: `*` any run, `?` one character"
+    )
+    subject: str | None = None
 
 
 # ---------------------------------------------------------------- administration
@@ -356,14 +388,16 @@ class KeyList(Reply):
 class IssueKey(Request):
     principal: str = Field(description="id of the principal that the key acts for")
     scopes: list[Scope] = Field(min_length=1, max_length=8)
-    expires_in: int | None = Field(default=None, ge=1, le=10 * 365 * DAY, description="seconds; null: until revoked")
+    expires_in: Annotated[int, Field(ge=1, le=10 * 365 * DAY), Whole] | None = Field(
+        default=None, description="seconds; null: until revoked"
+    )
 
 
 class Paging(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     limit: int = Field(default=50, ge=1, le=200)
-    cursor: str | None = None
+    cursor: Cursor = None
 
 
 # ---------------------------------------------------------------- problems
@@ -385,6 +419,18 @@ class Problem(Reply):
     request_id: str
     current: dict[str, Any] | None = Field(default=None, description="with 409: the state that stands")
     errors: list[FieldError] | None = Field(default=None, description="with 422: what is wrong, and where")
+
+
+class DecisionResult(Reply):
+    """What a request for this one alone would have been answered."""
+
+    id: str
+    status: int = Field(description="200, and `body` is the approval; else that of the problem in `body`")
+    body: Approval | Problem
+
+
+class DecisionResults(Reply):
+    results: list[DecisionResult] = Field(description="in the order of the request")
 
 
 class Health(Reply):
