@@ -2,15 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, WebSocketRoute
+from starlette.routing import BaseRoute, Router, WebSocketRoute
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -79,11 +78,11 @@ def open_server(settings: Settings, world: World) -> Server:
     )
 
 
-def build(server: Server, *, hints: bool = True) -> Starlette:
+def build(server: Server, *, hints: bool = True) -> ASGIApp:
     """The application of `server`. Without `hints` nobody is woken but by the follower: slower, and just as right."""
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_app: object) -> AsyncIterator[None]:
         # What another process recorded is heard from the ledger.
         heard = server.authenticator.touched
         follower = Follower(server.database, server.hub, hints=hints, heard=heard)
@@ -105,21 +104,16 @@ def build(server: Server, *, hints: bool = True) -> Starlette:
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.to_thread(server.database.close)
 
-    routes: list[Any] = [
-        StarletteRoute(route.path, _Endpoint(server, route), methods=[route.method]) for route in ROUTES
-    ]
+    paths: dict[str, dict[str, ASGIApp]] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method] = _Endpoint(server, route)
+    routes: list[BaseRoute] = [StarletteRoute(path, _Path(methods)) for path, methods in paths.items()]
     # Before the routes with an id in their path, which would take "watch" for one.
     routes.insert(0, WebSocketRoute("/v1/approvals/watch", _watch(server)))
     routes.append(WebSocketRoute("/{path:path}", _no_socket))
-    app = Starlette(
-        routes=routes,
-        lifespan=lifespan,
-        exception_handlers={404: _not_found, 405: _not_allowed},
-    )
     # A path with a slash too many is no other path: a client would have to send its key once more.
-    app.router.redirect_slashes = False
-    app.add_middleware(Front, server=server)
-    return app
+    router = Router(routes, redirect_slashes=False, default=_not_found, lifespan=lifespan)
+    return Front(router, server)
 
 
 class Front:
@@ -143,8 +137,28 @@ class Front:
         await self._app(scope, receive, send)
 
 
+class _Path:
+    """What answers at one path, by method. HEAD is answered as GET, and uvicorn keeps the body back."""
+
+    def __init__(self, methods: Mapping[str, ASGIApp]) -> None:
+        self._methods = dict(methods)
+        if "GET" in methods:
+            self._methods["HEAD"] = methods["GET"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._methods.get(scope["method"])
+        if endpoint is not None:
+            await endpoint(scope, receive, send)
+            return
+        refusal = Refusal("method_not_allowed", "This path answers other methods; see /openapi.yaml.")
+        response = problem(refusal, scope["request_id"])
+        # RFC 9110, section 15.5.6
+        response.headers["Allow"] = ", ".join(sorted(self._methods))
+        await response(scope, receive, send)
+
+
 class _Endpoint:
-    """One route as an ASGI application: what Starlette wraps around a function is not needed, no error leaves it."""
+    """One route as an ASGI application, which no error leaves."""
 
     def __init__(self, server: Server, route: Route) -> None:
         self._server = server
@@ -210,19 +224,9 @@ async def _no_socket(websocket: WebSocket) -> None:
     await websocket.send_denial_response(problem(refusal, websocket.scope["request_id"]))
 
 
-async def _not_found(request: Request, _error: Exception) -> Response:
-    return problem(
-        Refusal("not_found", "Nothing answers at this path; see /openapi.yaml."), request.scope["request_id"]
-    )
-
-
-async def _not_allowed(request: Request, _error: Exception) -> Response:
-    refusal = Refusal("method_not_allowed", "This path answers other methods; see /openapi.yaml.")
-    response = problem(refusal, request.scope["request_id"])
-    # RFC 9110, section 15.5.6. Starlette would name the methods of one route alone.
-    fitting = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    response.headers["Allow"] = ", ".join(sorted(method for route in fitting for method in route.methods))
-    return response
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    refusal = Refusal("not_found", "Nothing answers at this path; see /openapi.yaml.")
+    await send_problem(refusal, scope["request_id"], scope, receive, send)
 
 
 _NOBODY: Final = Caller("", "", "", "system", None, frozenset(), "")

@@ -33,7 +33,7 @@ _BRIEF_LEASES: Final = (
     "dev()\n"
 )
 _LITTLE_PATIENCE: Final = (
-    "from signoff_server.web import watch\nwatch._PATIENCE = 0.5\nfrom signoff_server.commands import dev\ndev()\n"
+    "from signoff_server import limits\nlimits.UNREAD_SECONDS = 0.5\nfrom signoff_server.commands import dev\ndev()\n"
 )
 
 
@@ -182,6 +182,8 @@ def test_a_client_that_does_not_read_is_cut_off(database: str, tmp_path: Path, h
             asker.until("signoff_waiting_subjects", lambda found: 0 < found < len(unread))
             asker.until("signoff_watch_sockets", lambda found: found == 0)
             asker.until_waited_for(0)
+            # Its connection has ended too, though it still holds its end of it.
+            asker.until("signoff_connections", lambda found: found == 1)
         assert "Traceback" not in server.log()
 
 

@@ -35,6 +35,7 @@ BEST: Final = {
 # The state that an operation is about; most of its requests get an approval in it.
 _STATES: Final = {
     "decision": "pending",
+    "decisions": "pending",
     "cancel": "pending",
     "redeem": "approved",
     "renew": "redeemed",
@@ -45,6 +46,7 @@ _STATES: Final = {
 _UNSAID: Final = {
     "POST /v1/approvals": ("/context", "/arguments", "/reviewers", "/metadata"),
     "POST /v1/approvals/{id}/decision": ("/reason",),
+    "POST /v1/approvals/decisions": ("/decisions",),
     "POST /v1/keys": ("/principal", "/scopes"),
     "POST /v1/principals": ("/owner", "/role"),
 }
@@ -169,6 +171,8 @@ class Generated:
         }
         if isinstance(case.body, dict):
             case.body.update({name: known[name] for name in case.body.keys() & known})
+            for each in case.body.get("decisions", ())[:1]:
+                each["id"] = approval["id"]
         real = {"subject": approval["id"], "requested_by": "app", "name": "pay*", "q": "rent", "type": "approval.*"}
         case.query.update({name: real[name] for name in case.query.keys() & real.keys()})
         if "Idempotency-Key" in case.headers and chance.random() < 0.7:

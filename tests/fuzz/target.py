@@ -17,10 +17,12 @@ from signoff_server.world import World
 from tests.support.plain import Plain
 from tests.support.project import CAST
 
-# Leases end while it runs, so that outcomes become unknown by themselves.
+# Leases end while it runs, so that outcomes become unknown by themselves; and a stream ends after its first block.
 _SERVE: Final = """
 from signoff_server.core import approvals
 approvals.LEASE = 1_000
+from signoff_server.web.stream import EventStream
+EventStream._may_go_on = lambda stream: stream._beat_at == 0
 from signoff_server.commands import serve
 serve()
 """

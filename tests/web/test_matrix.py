@@ -56,6 +56,7 @@ OF_THE_PROJECT: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/v1/approvals"): dict.fromkeys(
         ("app", "other-app", "agent", "executor", "robot", "alice", "bob", "admin"), OK
     ),
+    ("POST", "/v1/approvals/decisions"): dict.fromkeys(("robot", "alice", "bob"), OK),
     ("GET", "/v1/events"): dict.fromkeys(("robot", "alice", "bob", "auditor", "admin"), OK),
     ("GET", STREAM): dict.fromkeys(("robot", "alice", "bob", "auditor", "admin"), OK),
     ("POST", "/v1/principals"): {"admin": 201},
@@ -71,6 +72,7 @@ PRIVATE = sorted({**ABOUT_A_PENDING_ONE, **OF_THE_PROJECT})
 def body(path: str, project: Project, approval: dict[str, Any], who: str) -> dict[str, Any] | None:
     made: dict[str, dict[str, Any]] = {
         "decision": {"decision": "approved"},
+        "decisions": {"decisions": [{"id": approval["id"], "decision": "approved"}]},
         "cancel": {},
         "redeem": {"binding": approval["binding"], "redeemer": "r"},
         "renew": {"fence": 1},

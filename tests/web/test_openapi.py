@@ -60,6 +60,8 @@ def test_real_answers_keep_it(project: Project) -> None:
     check(f"{one}/decision", "post", project.decide(made.json()["id"], who="bob"))
     check(f"{one}/decision", "post", project.decide(made.json()["id"]))
     check(f"{one}/decision", "post", project.decide(made.json()["id"]))
+    many = {"decisions": [{"id": each, "decision": "approved"} for each in (project.ask()["id"], made.json()["id"])]}
+    check("/v1/approvals/decisions", "post", project.call("alice", "POST", "/v1/approvals/decisions", json=many))
     check(f"{one}/redeem", "post", project.redeem(made.json()))
     check(f"{one}/redeem", "post", project.redeem(made.json(), "r2"))
     check(f"{one}/renew", "post", project.call("app", "POST", f"{path}/renew", json={"fence": 1}))

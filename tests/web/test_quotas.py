@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from signoff_server import limits
 from signoff_server.core.refusals import Refusal
 from signoff_server.settings import Settings
 from signoff_server.web.quotas import Pace, Waits
+from tests.support.databases import Databases
 from tests.support.project import Project, running
 from tests.support.world import StillWorld
 from tests.web.test_approvals import code
@@ -21,9 +21,9 @@ FEW = 3
 
 
 @pytest.fixture
-def brisk(tmp_path: Path) -> Iterator[Project]:
+def brisk(databases: Databases) -> Iterator[Project]:
     """Two creations in a second."""
-    with running(tmp_path, creations_per_second=2) as (project, _):
+    with running(databases, creations_per_second=2) as (project, _):
         yield project
 
 

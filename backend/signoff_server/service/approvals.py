@@ -1,8 +1,9 @@
 """Asking, deciding, redeeming: the use cases of approvals."""
 
+import asyncio
 import base64
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -33,6 +34,16 @@ class Requested:
 
     view: ApprovalView
     created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A reviewer's word on one approval; `seen` is the binding of what they were shown."""
+
+    approval: str
+    decision: str
+    reason: str | None = None
+    seen: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +109,30 @@ class Approvals:
     async def decide(
         self, caller: Caller, approval: str, decision: str, *, reason: str | None, seen: str | None, key: str | None
     ) -> ApprovalView:
-        payload, once = self._keyed(caller, "decide", approval, key, {"reason": reason}, [decision, reason])
+        left = await self._told(self._decide(caller, Word(approval, decision, reason, seen), key))
+        return await self.views.of(caller.project, *left)
+
+    async def decide_each(self, caller: Caller, words: Sequence[Word], key: str | None) -> list[ApprovalView | Refusal]:
+        """What came of each, in their order. They are recorded together, and one that is refused leaves the others."""
+        deciding = (self._decide(caller, word, key) for word in words)
+        outcomes = await asyncio.gather(*deciding, return_exceptions=True)
+        refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        for error in refused:
+            if not isinstance(error, Refusal):
+                raise error
+        await self._name_winners([error for error in refused if isinstance(error, Refusal)])
+        left = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+        views = iter(await self.views.of_each(caller.project, left))
+        return [outcome if isinstance(outcome, Refusal) else next(views) for outcome in outcomes]
+
+    def _decide(self, caller: Caller, word: Word, key: str | None) -> Awaitable[_Left]:
+        said = [word.decision, word.reason]
+        payload, once = self._keyed(caller, "decide", word.approval, key, {"reason": word.reason}, said)
 
         def command(_unit: Unit, _state: Approval) -> core.Command:
-            return core.Decide(caller.actor, payload, decision, reason is not None, seen)
+            return core.Decide(caller.actor, payload, word.decision, word.reason is not None, word.seen)
 
-        return await self._command(caller, approval, command, once)
+        return self._carry_out(caller, word.approval, command, once)
 
     async def cancel(self, caller: Caller, approval: str, *, reason: str | None, key: str | None) -> ApprovalView:
         payload, once = self._keyed(caller, "cancel", approval, key, {"reason": reason}, [reason])
@@ -128,7 +157,7 @@ class Approvals:
             state, until = _left(unit, approval)
             return state, unit.now + core.LEASE if events else until
 
-        state, until = await self._told(caller.project, plan, approval)
+        state, until = await self._told(self._execute(caller.project, plan, subjects=(approval,)))
         assert until is not None
         return Lease(await self.views.of(caller.project, state, until), state.fence, until)
 
@@ -224,6 +253,16 @@ class Approvals:
         make: Callable[[Unit, Approval], core.Command],
         once: tuple[bytes, bytes] | None = None,
     ) -> ApprovalView:
+        left = await self._told(self._carry_out(caller, approval, make, once))
+        return await self.views.of(caller.project, *left)
+
+    async def _carry_out(
+        self,
+        caller: Caller,
+        approval: str,
+        make: Callable[[Unit, Approval], core.Command],
+        once: tuple[bytes, bytes] | None,
+    ) -> _Left:
         def plan(unit: Unit) -> _Left:
             state = _visible(unit, caller, approval)
             if once is not None and (taken := unit.once(once[0])) is not None:
@@ -233,19 +272,24 @@ class Approvals:
                 unit.record(approval, caller.actor, core.decide(state, make(unit, state), unit.now))
             return _left(unit, approval)
 
-        left = await self._told(caller.project, plan, approval, () if once is None else (once[0],))
-        return await self.views.of(caller.project, *left)
+        keys = () if once is None else (once[0],)
+        return await self._execute(caller.project, plan, subjects=(approval,), once=keys)
 
-    async def _told(self, project: str, plan: Callable[[Unit], T], approval: str, once: tuple[bytes, ...] = ()) -> T:
-        """Run a plan; where it is refused, tell the loser the name of whoever won."""
+    async def _told(self, doing: Awaitable[T]) -> T:
+        """What comes of it; where it is refused, the loser is told the name of whoever won."""
         try:
-            return await self._execute(project, plan, subjects=(approval,), once=once)
+            return await doing
         except Refusal as refusal:
-            winner = refusal.current.get("decided_by") if refusal.current else None
-            if isinstance(winner, dict):
-                found = await self._database.read(principals.names, [winner["id"]] if winner["id"] else [])
-                winner["name"] = found.get(winner["id"] or "")
+            await self._name_winners([refusal])
             raise
+
+    async def _name_winners(self, refusals: Sequence[Refusal]) -> None:
+        winners = [refusal.current.get("decided_by") for refusal in refusals if refusal.current]
+        known = [winner for winner in winners if winner is not None]
+        ids = {winner["id"] for winner in known if winner["id"] is not None}
+        found = await self._database.read(principals.names, ids) if ids else {}
+        for winner in known:
+            winner["name"] = found.get(winner["id"])
 
     async def _named_by(self, caller: Caller, wanted: Wanted) -> Named:
         if not wanted.reviewers and not wanted.on_behalf_of:

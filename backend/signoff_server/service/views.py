@@ -6,7 +6,7 @@ waits wants to know no more.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import Connection
@@ -64,8 +64,13 @@ class Views:
 
     async def of(self, project: str, state: Approval, lease_until: int | None = None) -> ApprovalView:
         """The view of an approval in this state."""
-        payloads = {seq: self._payloads.get((project, seq)) for seq in approvals.seqs(state)}
-        names = {who: self._names.get(who) for who in approvals.people(state)}
+        (view,) = await self.of_each(project, ((state, lease_until),))
+        return view
+
+    async def of_each(self, project: str, left: Sequence[tuple[Approval, int | None]]) -> list[ApprovalView]:
+        """The views of approvals in these states, each with the end of its lease; what is missing is read at once."""
+        payloads = {seq: self._payloads.get((project, seq)) for state, _ in left for seq in approvals.seqs(state)}
+        names = {who: self._names.get(who) for state, _ in left for who in approvals.people(state)}
         unread = [seq for seq, body in payloads.items() if body is None]
         unnamed = [who for who, name in names.items() if name is None]
         said: dict[int, dict[str, Any] | None] = {
@@ -78,7 +83,7 @@ class Views:
             found |= named
             for who, name in named.items():
                 self._names.put(who, name)
-        return ApprovalView(project, state, said[state.requested_seq], said, found, lease_until)
+        return [ApprovalView(project, state, said[state.requested_seq], said, found, until) for state, until in left]
 
 
 def _missing(

@@ -1,13 +1,18 @@
 """The handlers of approvals."""
 
+from collections.abc import Sequence
+
 from starlette.responses import Response
 
 from signoff.protocol import models
+from signoff_server.core.refusals import Refusal
+from signoff_server.service.approvals import Word
 from signoff_server.service.wanted import Wanted
 from signoff_server.store import ledger
 from signoff_server.store.approvals import ApprovalView, Filter
 from signoff_server.web import render, wait
-from signoff_server.web.call import Call, answer, cursor
+from signoff_server.web.call import Call, answer, cursor, is_id, nobodys
+from signoff_server.web.problems import as_document
 
 
 async def create(call: Call) -> Response:
@@ -63,6 +68,37 @@ async def decide(call: Call) -> Response:
         call.caller, call.path("id"), body.decision, reason=body.reason, seen=body.seen, key=call.key
     )
     return answer(_shown(call, view))
+
+
+async def decide_each(call: Call) -> Response:
+    """Where the server could record none of them, the answer is that; else it is a result for each."""
+    body: models.DecideApprovals = call.body
+    _check_once_each(body.decisions)
+    words = [Word(each.id, each.decision, each.reason, each.seen) for each in body.decisions if is_id(each.id)]
+    decided = iter(await call.server.approvals.decide_each(call.caller, words, call.key))
+    outcomes = [next(decided) if is_id(each.id) else nobodys() for each in body.decisions]
+    away = [outcome for outcome in outcomes if isinstance(outcome, Refusal) and outcome.status >= 500]
+    if len(away) == len(outcomes):
+        raise away[0]
+    results = [_result(call, each.id, outcome) for each, outcome in zip(body.decisions, outcomes, strict=True)]
+    # What is not set in a problem does not stand in it either.
+    text = models.DecisionResults(results=results).model_dump_json(exclude_unset=True)
+    return Response(text, headers={"Cache-Control": "no-store"}, media_type="application/json")
+
+
+def _check_once_each(decisions: Sequence[models.DecideOne]) -> None:
+    first: dict[str, int] = {}
+    for at, each in enumerate(decisions):
+        if first.setdefault(each.id, at) != at:
+            message = f"stands in the list before, at /decisions/{first[each.id]}"
+            raise Refusal("invalid", "An approval is decided once.", errors=[(f"/decisions/{at}/id", message)])
+
+
+def _result(call: Call, approval: str, outcome: ApprovalView | Refusal) -> models.DecisionResult:
+    if isinstance(outcome, Refusal):
+        told = models.Problem.model_validate(as_document(outcome, call.request.scope["request_id"]))
+        return models.DecisionResult(id=approval, status=outcome.status, body=told)
+    return models.DecisionResult(id=approval, status=200, body=_shown(call, outcome))
 
 
 async def cancel(call: Call) -> Response:

@@ -79,6 +79,8 @@ class Connection(Patient, HttpToolsProtocol):
     def on_message_begin(self) -> None:
         if self._stage != "head":
             self._read("head", limits.HEAD_SECONDS)
+            # It came with something before it; how much of it, the parser does not tell.
+            self._taken = 1
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -14,26 +14,31 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 
 def problem(refusal: Refusal, request_id: str) -> Response:
-    """The response for a refusal. Nothing of the machine (SQL, stacks, paths, secrets) is in it."""
-    code = CODES[refusal.code]
-    body: dict[str, Any] = {
+    """The response for a refusal."""
+    headers = {"Cache-Control": "no-store"}
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(refusal.retry_after)
+    if refusal.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="signoff"'
+    body = json.dumps(as_document(refusal, request_id), ensure_ascii=False).encode()
+    return Response(body, refusal.status, headers, MEDIA_TYPE)
+
+
+def as_document(refusal: Refusal, request_id: str) -> dict[str, Any]:
+    """The problem document. Nothing of the machine (SQL, stacks, paths, secrets) is in it."""
+    document: dict[str, Any] = {
         "type": f"urn:signoff:problem:{refusal.code}",
-        "title": code.title,
-        "status": code.status,
+        "title": CODES[refusal.code].title,
+        "status": refusal.status,
         "detail": refusal.detail,
         "code": refusal.code,
         "request_id": request_id,
     }
     if refusal.current is not None:
-        body["current"] = dict(refusal.current)
+        document["current"] = dict(refusal.current)
     if refusal.errors:
-        body["errors"] = [{"pointer": pointer, "message": message} for pointer, message in refusal.errors]
-    headers = {"Cache-Control": "no-store"}
-    if refusal.retry_after is not None:
-        headers["Retry-After"] = str(refusal.retry_after)
-    if code.status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="signoff"'
-    return Response(json.dumps(body, ensure_ascii=False).encode(), code.status, headers, MEDIA_TYPE)
+        document["errors"] = [{"pointer": pointer, "message": message} for pointer, message in refusal.errors]
+    return document
 
 
 async def send_problem(refusal: Refusal, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,7 +1,7 @@
 """One websocket connection: uvicorn's, for a peer that may do as it likes.
 
-uvicorn writes whether or not the peer reads, keeps any number of fragments, and leaves a handshake that it cannot read
-open; none of that holds here.
+uvicorn writes whether or not the peer reads, keeps any number of fragments, leaves a handshake that it cannot read
+open, and closes on a peer that says too much before that peer can have read why; none of that holds here.
 """
 
 from typing import Any
@@ -76,3 +76,16 @@ class SocketConnection(Patient, WebSocketsSansIOProtocol):
         else:
             self.conn.fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
             self.handle_parser_exception()
+
+    def handle_parser_exception(self) -> None:
+        """Say why, and read and drop what still comes for a while: a reset would destroy what was said."""
+        if self.close_sent:
+            return
+        self.close_sent = True
+        said = self.conn.close_sent
+        assert said is not None
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": said.code, "reason": said.reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write_eof()
+        self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(limits.LINGER_SECONDS, self.transport.close)

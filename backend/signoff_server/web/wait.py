@@ -1,7 +1,6 @@
 """Holding a request until an approval leaves `pending`: a future in the hub, no connection, no thread."""
 
 import asyncio
-import time
 from typing import Final
 
 from signoff_server import limits
@@ -23,38 +22,52 @@ async def hold(call: Call, approval: str, seconds: int) -> ApprovalView:
         return await server.approvals.get(caller, approval)
     if not server.waits.take(caller.key):
         raise Refusal("rate_limited", f"One key waits for {limits.WAITS} approvals at most.", retry_after=_FULL_RETRY)
-    woken = asyncio.Event()
-    deadline = time.monotonic() + seconds
-    with server.hub.listening((approval, caller.key), lambda _: woken.set()):
-        gone = asyncio.ensure_future(_gone(call, woken))
-        try:
+    held = _Held(call, seconds)
+    try:
+        with server.hub.listening((approval, caller.key), held.wake):
             while True:
-                woken.clear()
+                held.woken = False
                 await server.authenticator.caller(call.request.headers)
-                view = await server.approvals.just_closed(caller, approval) or await server.approvals.get(
-                    caller, approval
-                )
-                left = deadline - time.monotonic()
-                if view.state.status != "pending" or left <= 0 or gone.done():
+                view = await server.approvals.just_closed(caller, approval)
+                view = view or await server.approvals.get(caller, approval)
+                if view.state.status != "pending" or held.over():
                     return view
                 if server.hub.stopping:
                     raise Refusal("unavailable", "The server is restarting; ask again.", retry_after=1)
-                await _until(woken, left)
+                await held.rest()
+    finally:
+        server.waits.give_back(caller.key)
+
+
+class _Held:
+    """A request that is held: until it is woken, its time is over, or its client has hung up. Few bytes, no task."""
+
+    __slots__ = ("_deadline", "_gone", "_receive", "_resting", "woken")
+
+    def __init__(self, call: Call, seconds: int) -> None:
+        self.woken = False
+        self._receive = call.request.receive
+        self._deadline = asyncio.get_running_loop().time() + seconds
+        self._gone = False
+        self._resting: asyncio.Timeout | None = None
+
+    def wake(self, _subject: str) -> None:
+        self.woken = True
+        if self._resting is not None and not self._resting.expired():
+            self._resting.reschedule(0)
+
+    def over(self) -> bool:
+        return self._gone or asyncio.get_running_loop().time() >= self._deadline
+
+    async def rest(self) -> None:
+        if self.woken:
+            return
+        try:
+            async with asyncio.timeout_at(self._deadline) as self._resting:
+                while (await self._receive())["type"] != "http.disconnect":
+                    pass
+                self._gone = True
+        except TimeoutError:
+            pass
         finally:
-            gone.cancel()
-            server.waits.give_back(caller.key)
-
-
-async def _until(woken: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await woken.wait()
-    except TimeoutError:
-        pass
-
-
-async def _gone(call: Call, woken: asyncio.Event) -> None:
-    """Ends when the client has hung up, so that nothing is held for nobody."""
-    while (await call.request.receive())["type"] != "http.disconnect":
-        pass
-    woken.set()
+            self._resting = None

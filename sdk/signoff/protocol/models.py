@@ -19,6 +19,7 @@ MAX_EXPIRES_IN: Final = 365 * DAY
 MAX_WAIT: Final = 60
 MAX_WATCH_IDS: Final = 1_000
 MAX_SEQ: Final = 2**53 - 1
+MAX_DECISIONS: Final = 200
 WATCH_SUBPROTOCOL: Final = "signoff.v1"
 
 
@@ -186,6 +187,16 @@ class DecideApproval(Request):
     seen: Annotated[str, StringConstraints(max_length=100)] | None = Field(
         default=None, description="the binding of what the reviewer was shown; another one is refused as `view_stale`"
     )
+
+
+class DecideOne(DecideApproval):
+    id: str = Field(description="of an approval; each stands in the list once")
+
+
+class DecideApprovals(Request):
+    """Many decisions at once; each is made or refused for itself, under the same `Idempotency-Key`."""
+
+    decisions: list[DecideOne] = Field(min_length=1, max_length=MAX_DECISIONS)
 
 
 class CancelApproval(Request):
@@ -408,6 +419,18 @@ class Problem(Reply):
     request_id: str
     current: dict[str, Any] | None = Field(default=None, description="with 409: the state that stands")
     errors: list[FieldError] | None = Field(default=None, description="with 422: what is wrong, and where")
+
+
+class DecisionResult(Reply):
+    """What a request for this one alone would have been answered."""
+
+    id: str
+    status: int = Field(description="200, and `body` is the approval; else that of the problem in `body`")
+    body: Approval | Problem
+
+
+class DecisionResults(Reply):
+    results: list[DecisionResult] = Field(description="in the order of the request")
 
 
 class Health(Reply):
