@@ -51,7 +51,7 @@ _UNSAID: Final = {
     "POST /v1/principals": ("/owner", "/role"),
 }
 _MEANT: Final = frozenset({"no_eligible_reviewer", "idempotency_key_reuse"})
-_REFUSED_IN_GOOD_FORM: Final = frozenset({401, 403, 404, 409})
+_REFUSED_IN_GOOD_FORM: Final = frozenset({401, 403, 404, 409, 429})
 _LEAKS: Final = ("Traceback", "sqlalchemy", "sqlite", "psycopg", "SELECT ", "site-packages", ".py")
 
 
