@@ -25,7 +25,7 @@ test-core: $(STAMP)
 	$(BIN)/pytest tests/core tests/protocol tests/sdk tests/architecture
 
 test-server: $(STAMP)
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/store tests/service tests/web tests/e2e tests/crash tests/fuzz
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/store tests/service tests/web tests/e2e tests/crash tests/fuzz tests/faults
 
 check: $(STAMP)  ## lint, types, architecture
 	$(BIN)/ruff format --check .
@@ -38,14 +38,14 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-crash: $(STAMP)  ## N random SIGKILLs of server and caller against a journal kept outside
-	$(BIN)/python -m tests.crash.run --kills $(N)
+crash: $(STAMP)  ## N random SIGKILLs of server and caller against a journal kept outside; DB=postgres on PostgreSQL
+	$(BIN)/python -m tests.crash.run --kills $(N) $(if $(DB),--database $(DB))
 
 fuzz: N = 2000
-fuzz: $(STAMP)  ## every boundary of openapi.yaml and N random requests against a real server; SEED=, DB=postgresql://…
+fuzz: $(STAMP)  ## every boundary of openapi.yaml and N random requests against a real server; SEED=, DB=postgres
 	$(BIN)/python -m tests.fuzz.run --cases $(N) $(if $(SEED),--seed $(SEED)) $(if $(DB),--database $(DB))
 
-bench: $(STAMP)  ## what it costs, as JSON lines; ONLY="latency parked", QUICK=1, DB=postgresql://…
+bench: $(STAMP)  ## what it costs, as JSON lines; ONLY="latency parked", QUICK=1, DB=postgres
 	@$(BIN)/python -m bench $(ONLY) $(if $(QUICK),--scale 0.05) $(if $(DB),--database $(DB))
 
 openapi: $(STAMP)

@@ -28,7 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)}; all without one")
     parser.add_argument("--scale", type=float, default=1.0, help="shrink (0.01) or grow every count")
-    parser.add_argument("--database", help="a postgresql:// URL, beside whose database others are made; else SQLite")
+    parser.add_argument(
+        "--database",
+        help="the URL of a server to make databases on, or `postgres` for the one that the tests use; else SQLite",
+    )
     parser.add_argument("--folder", type=Path, help="where the files lie meanwhile; it should be on a real disk")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.subjects if name not in SUBJECTS]:

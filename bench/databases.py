@@ -1,12 +1,14 @@
 """Empty databases to measure on, and what the database itself takes for a commit that is on disk."""
 
-import importlib
 import secrets
 import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from tests.support.postgres import Server
 
 # About what one event weighs in the ledger.
 ROW: Final = b"x" * 1_200
@@ -40,13 +42,15 @@ class Commits:
 
 class Databases(Protocol):
     """`make` answers the setting of a new, empty database, `copy` of one with the same content, which nobody may have
-    open meanwhile; `close` removes what was made."""
+    open meanwhile; `settle` does what its housekeeping does after a while; `close` removes what was made."""
 
     name: str
 
     def make(self) -> str: ...
 
     def copy(self, database: str) -> str: ...
+
+    def settle(self, database: str) -> None: ...
 
     def commits(self) -> Commits: ...
 
@@ -70,6 +74,9 @@ class Files:
             source.backup(target)
         return made
 
+    def settle(self, database: str) -> None:
+        """There is no housekeeping."""
+
     def commits(self) -> Commits:
         connection = sqlite3.connect(self._folder / f"{secrets.token_hex(4)}.db", isolation_level=None)
         connection.execute("PRAGMA journal_mode = wal")
@@ -82,19 +89,24 @@ class Files:
 
 
 class Cluster:
-    """PostgreSQL at `url`, which names a database that may be connected to; others are made beside it and dropped."""
+    """PostgreSQL: databases beside others of a server, dropped at the end."""
 
     name = "postgresql"
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._made: list[str] = []
+    def __init__(self, server: "Server") -> None:
+        self._server = server
+        self._made: dict[str, str] = {}
 
     def make(self) -> str:
-        return self._make("template1")
+        return self._keep(self._server.create())
 
     def copy(self, database: str) -> str:
-        return self._make(self._name(database))
+        return self._keep(self._server.create(self._made[database]))
+
+    def settle(self, database: str) -> None:
+        connection = _connect(database)
+        connection.execute("VACUUM ANALYZE")
+        connection.close()
 
     def commits(self) -> Commits:
         connection = _connect(self.make())
@@ -102,35 +114,27 @@ class Cluster:
         return Commits(connection, "INSERT INTO rows VALUES (%s, %s)")
 
     def close(self) -> None:
-        for made in self._made:
-            self._administer(f"DROP DATABASE {made} WITH (FORCE)")
+        for name in self._made.values():
+            self._server.drop(name)
+        self._server.close()
 
-    def _make(self, template: str) -> str:
-        made = f"signoff_bench_{secrets.token_hex(4)}"
-        self._administer(f"CREATE DATABASE {made} TEMPLATE {template}")
-        self._made.append(made)
-        return self._at(made)
-
-    def _name(self, database: str) -> str:
-        return database.partition("?")[0].rpartition("/")[2]
-
-    def _administer(self, statement: str) -> None:
-        connection = _connect(self._url)
-        connection.execute(statement)
-        connection.close()
-
-    def _at(self, name: str) -> str:
-        address, _, options = self._url.partition("?")
-        return f"{address.rpartition('/')[0]}/{name}{f'?{options}' if options else ''}"
-
-
-def databases(url: str | None, folder: Path) -> Databases:
-    """Those at a `postgresql://` URL; files in `folder` without one."""
-    if url is None:
-        return Files(folder)
-    return Cluster(url)
+    def _keep(self, name: str) -> str:
+        url = self._server.url(name)
+        self._made[url] = name
+        return url
 
 
 def _connect(url: str) -> Any:
-    # Only here, and only where the figures of PostgreSQL are asked for.
-    return importlib.import_module("psycopg").connect(url, autocommit=True)
+    import psycopg
+
+    return psycopg.connect(url, autocommit=True)
+
+
+def databases(asked: str | None, folder: Path) -> Databases:
+    """Files in `folder`; or databases of the server at a URL, or of the one that the tests use (`postgres`)."""
+    if asked is None:
+        return Files(folder)
+    # Only here: whoever measures on files needs no driver of another database.
+    from tests.support.postgres import Server, find
+
+    return Cluster(find(folder) if asked == "postgres" else Server(asked))

@@ -13,7 +13,7 @@ from bench.calls import creation, decision, make_pending, outcome, redeeming
 from bench.fill import fill
 from bench.generator import Connection, Requests, expect
 from bench.machine import usage
-from bench.report import Aim, Figure, percentiles
+from bench.report import Aim, Figure, percentile, percentiles
 from bench.run import Run
 from bench.server import Server
 
@@ -39,6 +39,8 @@ def measure(run: Run) -> None:
     long = run.databases.copy(first.database)
     begun = time.monotonic()
     fill(run.new_folder(), long, first.keys, decided)
+    for database in (first.database, long):
+        run.databases.settle(database)
     note = f"{pending} pending, {decided} decided (made in {time.monotonic() - begun:.0f} s)"
     with run.serve(first.database, first) as short, run.serve(long, first) as full:
         for figure in _compare(_Calls(short), _Calls(full), run.count(400, least=3), note):
@@ -79,12 +81,12 @@ class _Calls:
         yield
 
     def lists(self, count: int) -> float:
-        """Seconds of the server's processor time for one pending list."""
+        """Seconds of the server's processor time for so many pending lists."""
         request = self._reviewer.get("/v1/approvals?status=pending")
         with usage(server=self.server.pid) as used:
             for _ in range(count):
                 expect(self._connection.ask(request), 200)
-        return used.cpu["server"] / count
+        return used.cpu["server"]
 
     def close(self) -> None:
         self._connection.close()
@@ -107,11 +109,11 @@ def _compare(short: _Calls, full: _Calls, rounds: int, note: str) -> Iterator[Fi
         pair = (short, full) if at % 2 else (full, short)
         for _ in zip(*(calls.round() for calls in pair), strict=True):
             pass
-    cpu = [calls.lists(rounds) * 1000 for calls in (short, full)]
+    cpu = _cpu_of_lists(short, full, rounds)
     for name, told in CALLS.items():
         values, limit = (percentiles(calls.seconds[name][-rounds:]) for calls in (full, short))
         if name == _LIST:
-            values, limit = values | {"server_cpu": cpu[1]}, limit | {"server_cpu": cpu[0]}
+            values, limit = values | {"server_cpu": cpu[full]}, limit | {"server_cpu": cpu[short]}
         yield Figure(
             f"with_a_history.{name}",
             values,
@@ -125,13 +127,23 @@ def _compare(short: _Calls, full: _Calls, rounds: int, note: str) -> Iterator[Fi
         calls.close()
 
 
+def _cpu_of_lists(short: _Calls, full: _Calls, count: int) -> dict[_Calls, float]:
+    """Milliseconds of processor time for one pending list of each server, a few at a time in turn."""
+    turns, each = 10, max(1, count // 10)
+    spent = dict.fromkeys((short, full), 0.0)
+    for _ in range(turns):
+        for calls in spent:
+            spent[calls] += calls.lists(each)
+    return {calls: seconds / (turns * each) * 1000 for calls, seconds in spent.items()}
+
+
 def _starts(short: Server, full: Server, times: int, note: str) -> Figure:
-    seconds: dict[str, list[float]] = defaultdict(list)
-    for _ in range(times):
-        for name, server in (("short", short), ("full", full)):
+    took = {server: [server.started_in] for server in (full, short)}
+    for _ in range(times - 1):
+        for server, seconds in took.items():
             server.restart()
-            seconds[name].append(server.started_in)
-    values, limit = ({"p50": percentiles(seconds[name], 1.0)["p50"]} for name in ("full", "short"))
+            seconds.append(server.started_in)
+    values, limit = ({"p50": percentile(seconds, 0.5)} for seconds in took.values())
     return Figure(
         "with_a_history.start",
         values,

@@ -22,7 +22,8 @@ class Aim:
     ratio: bool = False
 
     def met(self, figure: "Figure") -> bool:
-        found = (figure.ratio if self.ratio else figure.values)[self.of]
+        # Where the limit is nothing at all, nothing is what is to be reached.
+        found = (figure.ratio if self.ratio else figure.values).get(self.of, figure.values[self.of])
         return found >= self.bound if self.at_least else found <= self.bound
 
     def __str__(self) -> str:
@@ -36,7 +37,7 @@ class Figure:
 
     `limit` is what the machine itself does, measured in the same run; what it has in common with `values` is divided
     into `ratio`. `cpu` is seconds of processor time by process, and `others` how many cores everything else on the
-    machine took meanwhile: a figure with much of it is to be taken again.
+    machine took meanwhile, the server of a database included: a figure with much of it is to be taken again.
     """
 
     name: str

@@ -8,9 +8,9 @@ from typing import NoReturn
 
 import pytest
 
-from tests.support import cluster
+from tests.support import bouncer, cluster
 from tests.support import postgres as finding
-from tests.support.databases import KINDS, Databases, Postgres, Sqlite
+from tests.support.databases import KINDS, Databases, Postgres, Sqlite, on_server
 from tests.support.project import Project, running
 from tests.support.server import RunningServer
 
@@ -30,9 +30,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         server = finding.find(ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours)
     except finding.NotFound as reason:
         missing(str(reason))
-    made = Postgres(server)
-    yield made
-    made.close()
+    with on_server(server) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +42,15 @@ def own_cluster() -> Iterator[cluster.Cluster]:
     own = cluster.make()
     yield own
     own.close()
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres: Postgres) -> Iterator[Postgres]:
+    """PostgreSQL through a pooler that hands out connections for a transaction."""
+    if bouncer.program() is None:
+        missing("PgBouncer is not installed")
+    with bouncer.pooled(postgres.server) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +70,13 @@ def database(databases: Databases) -> Iterator[str]:
     """The setting of a database with tables and nothing in them."""
     with databases.ready() as ready:
         yield ready
+
+
+@pytest.fixture
+def empty(databases: Databases) -> Iterator[str]:
+    """The setting of a database with nothing in it."""
+    with databases.empty() as nothing:
+        yield nothing
 
 
 @pytest.fixture

@@ -38,5 +38,7 @@ PING_SECONDS: Final = 30.0
 
 # Approvals that it waits for at a time in this process, by all of its watch sockets and held requests together.
 WAITS: Final = 20_000
+# Streams of events that it has open at a time in this process.
+STREAMS: Final = 100
 # How many keys are remembered for the pace at which they create.
 PACED_KEYS: Final = 10_000

@@ -3,8 +3,8 @@
 A generator yields what is to be done and is sent what came of it; `Signoff` and `AsyncSignoff` are two small pumps for
 the same generators (the pattern of httpx's `_auth.py`).
 
-Rules of the room: they return only for a well-formed answer whose id, name and binding are those that were asked for
-and whose status is `approved` and not lapsed; whatever else comes raises.
+Rules of the room: they return only for a well-formed answer whose id, name and binding are those that were asked for,
+whose status is `approved` and not lapsed, and which says who approved; whatever else comes raises.
 """
 
 from collections.abc import Generator
@@ -151,7 +151,8 @@ def enter(approval: Approval, redeemer: str) -> Generator[Redeem, Any, Redeemed]
     redeemed: Redeemed = yield Redeem(approval, redeemer)
     merge(approval, redeemed.approval)
     held = redeemed.approval.redemption
-    if redeemed.approval.status != "approved" or held is None or held.fence != redeemed.fence or held.outcome:
+    # It may have lapsed since: it was redeemed in time, or this would be no such answer.
+    if not _is_granted(redeemed.approval) or held is None or held.fence != redeemed.fence or held.outcome:
         raise ServerError("The server's answer to redeeming contradicts itself: nothing was run.")
     return redeemed
 
@@ -209,6 +210,8 @@ def refusal_of(approval: Approval) -> ApprovalError | None:
     """Why this approval lets nobody go on; None where it does."""
     about: dict[str, Any] = {"approval_id": approval.id, "name": approval.name, "url": approval.url}
     if approval.status == "approved":
+        if not _is_granted(approval):
+            return ApprovalConflict("The answer says that it is approved, and nobody approved it.", **about)
         return ApprovalExpired(**about) if approval.lapsed else None
     who = approval.decided_by or nobody()
     if approval.status == "rejected":
@@ -221,6 +224,10 @@ def refusal_of(approval: Approval) -> ApprovalError | None:
     if approval.status == "cancelled":
         return ApprovalCancelled(reason=approval.reason, cancelled_by=who, **about)
     return ApprovalConflict("It is still pending: wait for it.", **about)
+
+
+def _is_granted(approval: ResolvedApproval) -> bool:
+    return approval.status == "approved" and any(each.decision == "approved" for each in approval.decisions)
 
 
 def check_asked(ask: Ask, reply: Approval) -> None:

@@ -1,4 +1,9 @@
-"""Random SIGKILLs of server and callers: `python -m tests.crash.run --kills N [--seed S] [--keep DIR]`.
+"""Random SIGKILLs of server and callers:
+
+    python -m tests.crash.run --kills N [--database KIND] [--seed S] [--keep DIR]
+
+KIND is sqlite, postgres (whose connections are cut too), pgbouncer (the same through a pooler) or cluster (a PostgreSQL
+of the run's own, which is crashed too).
 
 Prints one line of JSON. Whatever was lost, doubled or otherwise wrong is told with the seed, the files of the run are
 kept, and the exit code is 1. The seed decides who is killed, when, how, and what people answer; the machine decides
@@ -15,8 +20,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +30,11 @@ import httpx
 from tests.crash.caller import CALLERS, LEASE_SECONDS, STAGES
 from tests.crash.journal import Journal, Journals
 from tests.crash.people import Decider, Ledger, Person, Resolver
-from tests.crash.verify import Verdict, verify
+from tests.crash.verify import Verdict, check_copy, verify
+from tests.support import cluster
+from tests.support.bouncer import pooled
+from tests.support.databases import Databases, Postgres, Sqlite, on_server
+from tests.support.postgres import Server, find
 from tests.support.server import RunningServer
 
 ROOT: Final = Path(__file__).parents[2]
@@ -33,13 +42,23 @@ BACKLOG: Final = 16
 _PATIENCE: Final = 90.0
 _DEATH: Final = 2.0
 _SNAPSHOT_EVERY: Final = 4
-# The leases of production would outlive the run; nothing else of the server is changed.
+# The leases of production would outlive the run, and so would what a dead server had claimed, where a lock does not say
+# that it is dead; nothing else of the server is changed.
 SHORT_LEASES: Final = (
     "from signoff_server.core import approvals\n"
+    "from signoff_server.store import agenda\n"
     f"approvals.LEASE = {LEASE_SECONDS * 1000}\n"
+    f"agenda.CLAIM_MS = {LEASE_SECONDS * 1000}\n"
     "from signoff_server.commands import dev\n"
     "dev()\n"
 )
+# What the run is on, and who is killed there.
+VICTIMS: Final = {
+    "sqlite": ("server", "caller"),
+    "postgres": ("server", "caller", "connections"),
+    "pgbouncer": ("server", "caller", "connections"),
+    "cluster": ("server", "caller", "connections", "database"),
+}
 # Where a server may be told to die, and after how many passes at the most.
 POINTS: Final = {
     "write.before_begin": 12,
@@ -118,11 +137,15 @@ class CallerProcess:
 
 
 class Run:
-    """One run, from an empty folder to its verdict."""
+    """One run, from an empty folder and an empty database to its verdict."""
 
-    def __init__(self, folder: Path, kills: int, seed: int) -> None:
+    def __init__(
+        self, folder: Path, databases: Databases, kills: int, seed: int, victims: Sequence[str] | None = None
+    ) -> None:
         self.folder = folder
-        self.kills = {"server": 0, "caller": 0}
+        self.databases = databases
+        self._victims = victims or VICTIMS[databases.kind]
+        self.kills = dict.fromkeys(("server", "caller", *self._victims), 0)
         self._wanted = kills
         self._seed = seed
         self._chance = random.Random(seed)
@@ -133,11 +156,14 @@ class Run:
         self._jobs = 0
         self._feeding = True
         self._armed: str | None = None
-        self._copies = 0
+        self._copies: list[str] = []
+        self._clean = False
 
     def __call__(self) -> Verdict:
         with ExitStack() as stack:
-            self.server = stack.enter_context(RunningServer(self.folder, code=SHORT_LEASES))
+            self._database = stack.enter_context(self.databases.ready())
+            stack.callback(self._put_away)
+            self.server = stack.enter_context(RunningServer(self.folder, database=self._database, code=SHORT_LEASES))
             self._deciders = self._hire()
             env = {"SIGNOFF_URL": self.server.url, "SIGNOFF_API_KEY": self.server.app_key}
             self._callers = [stack.enter_context(CallerProcess(name, self._journals, env)) for name in CALLERS]
@@ -152,6 +178,9 @@ class Run:
             self._check_people()
             verdict = verify(self.server, self._journals)
             verdict.wrong += unfinished
+            self._copy()
+            verdict.wrong += [fault for copy in self._copies for fault in check_copy(self.databases, copy)]
+            self._clean = not verdict.violations
             return verdict
 
     # ------------------------------------------------------------ who takes part
@@ -214,10 +243,15 @@ class Run:
 
     def _kill_somebody(self) -> None:
         self._check_people()
-        if self._chance.random() < 0.5:
-            self._kill_server()
-        else:
-            self._kill_caller(self._chance.choice(self._callers))
+        match self._chance.choice(self._victims):
+            case "server":
+                self._kill_server()
+            case "caller":
+                self._kill_caller(self._chance.choice(self._callers))
+            case "connections":
+                self._cut_connections()
+            case "database":
+                self._crash_database()
 
     def _kill_server(self) -> None:
         if self._armed is None or not self._dies(self.server.process, _DEATH):
@@ -229,9 +263,21 @@ class Run:
         self.server.kill()
         self._count("server", point=self._armed if by_itself else None)
         if self.kills["server"] % _SNAPSHOT_EVERY == 0:
-            self._copies += 1
-            shutil.copytree(Path(self.server.database).parent, self.folder / f"copy-{self._copies}")
+            self._copy()
         self._start_server(arm=True)
+
+    def _copy(self) -> None:
+        """Of the database as a kill or a stop left it."""
+        folder = self.folder / f"copy-{len(self._copies) + 1}"
+        self._copies.append(self.databases.copy(self._database, folder))
+
+    def _put_away(self) -> None:
+        """What has to be looked into stays with the files of the run."""
+        if not self._clean:
+            for at, database in enumerate((*self._copies, self._database)):
+                self.databases.keep(database, self.folder / f"rows-{at + 1}")
+        for copy in self._copies:
+            self.databases.drop(copy)
 
     def _start_server(self, *, arm: bool) -> None:
         self._armed, env = None, {}
@@ -251,6 +297,20 @@ class Run:
         caller.reap(_PATIENCE)
         self._count("caller", name=caller.name, point=stage if by_itself else None)
         caller.start()
+
+    def _cut_connections(self) -> None:
+        """Some of those from the server to the database, in the midst of whatever they are at."""
+        assert isinstance(self.databases, Postgres)
+        self._pause_until_death(self.server.process, self._chance.uniform(0.0, 0.4))
+        share = self._chance.choice((0.3, 1.0))
+        cut = self.databases.server.cut(self.databases.name(self._database), share)
+        self._count("connections", cut=cut)
+
+    def _crash_database(self) -> None:
+        assert isinstance(self.databases, Postgres)
+        self._pause_until_death(self.server.process, self._chance.uniform(0.0, 0.7))
+        self.databases.server.crash()
+        self._count("database")
 
     def _pause_until_death(self, process: subprocess.Popen[Any], seconds: float) -> None:
         """Let time pass, with an eye on the server: where it dies at a point it was told, it comes back at once."""
@@ -296,7 +356,7 @@ class Run:
 
 def summary(run: Run, seed: int, verdict: Verdict | None, seconds: float) -> dict[str, Any]:
     """The one line that a run prints."""
-    told: dict[str, Any] = {"seed": seed, "kills": dict(run.kills)}
+    told: dict[str, Any] = {"seed": seed, "database": run.databases.kind, "kills": dict(run.kills)}
     if verdict is not None:
         told |= verdict.counts | {
             "lost": len(verdict.lost),
@@ -306,9 +366,11 @@ def summary(run: Run, seed: int, verdict: Verdict | None, seconds: float) -> dic
     return told | {"seconds": round(seconds, 1)}
 
 
-def crash(folder: Path, kills: int, seed: int) -> tuple[dict[str, Any], list[str]]:
+def crash(
+    folder: Path, databases: Databases, kills: int, seed: int, victims: Sequence[str] | None = None
+) -> tuple[dict[str, Any], list[str]]:
     """A run in an empty folder: its summary, and every violation in words."""
-    run, started, verdict = Run(folder, kills, seed), time.monotonic(), None
+    run, started, verdict = Run(folder, databases, kills, seed, victims), time.monotonic(), None
     try:
         verdict = run()
         violations = verdict.violations
@@ -317,16 +379,32 @@ def crash(folder: Path, kills: int, seed: int) -> tuple[dict[str, Any], list[str
     return summary(run, seed, verdict, time.monotonic() - started), violations
 
 
+@contextmanager
+def databases_of(kind: str, folder: Path) -> Iterator[Databases]:
+    match kind:
+        case "sqlite":
+            (folder / "databases").mkdir()
+            yield Sqlite(folder / "databases")
+        case "cluster":
+            with closing(cluster.make()) as own, on_server(Server(own.url, own)) as made:
+                yield made
+        case _:
+            with on_server(find(folder)) as made, ExitStack() as stack:
+                yield stack.enter_context(pooled(made.server)) if kind == "pgbouncer" else made
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(description="Random SIGKILLs of server and callers.")
     parser.add_argument("--kills", type=int, default=20, help="how many SIGKILLs")
+    parser.add_argument("--database", choices=VICTIMS, default="sqlite", help="what the server keeps its ledger in")
     parser.add_argument("--seed", type=int, default=None, help="repeat the choices of a run")
     parser.add_argument("--keep", type=Path, default=None, help="an empty folder for the run's files, which stay")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     folder = options.keep or Path(tempfile.mkdtemp(prefix="signoff-crash-"))
     folder.mkdir(parents=True, exist_ok=True)
-    told, violations = crash(folder, options.kills, seed)
+    with databases_of(options.database, folder) as databases:
+        told, violations = crash(folder, databases, options.kills, seed, VICTIMS[options.database])
     print(json.dumps(told))
     for violation in violations:
         print(f"seed {seed}: {violation}", file=sys.stderr)

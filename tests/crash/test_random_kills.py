@@ -7,19 +7,38 @@ import pytest
 
 from tests.crash.people import found_out
 from tests.crash.run import crash
+from tests.support.cluster import Cluster
+from tests.support.databases import Databases, on_server
+from tests.support.postgres import Server
 
 
 @pytest.mark.crash
 @pytest.mark.timeout(300)  # a busy machine takes its time to start forty processes
-def test_nothing_acknowledged_is_lost_and_nothing_happens_twice(tmp_path: Path) -> None:
+def test_nothing_acknowledged_is_lost_and_nothing_happens_twice(databases: Databases, tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)
 
-    told, violations = crash(tmp_path, kills=20, seed=seed)
+    told, violations = crash(tmp_path, databases, kills=20, seed=seed)
 
     assert not violations, f"seed {seed}: {violations}"
     assert (told["lost"], told["doubled"], told["wrong"]) == (0, 0, 0)
     assert sum(told["kills"].values()) >= 20
     # A run in which nobody did anything would prove nothing.
+    assert min(told["jobs"], told["approved"], told["rejected"]) > 0, told
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("victim", "kills"), [("connections", 12), ("database", 5)])
+def test_a_database_that_goes_away_costs_a_delay_and_nothing_else(
+    own_cluster: Cluster, tmp_path: Path, victim: str, kills: int
+) -> None:
+    seed = random.SystemRandom().randrange(2**32)
+
+    with on_server(Server(own_cluster.url, own_cluster)) as databases:
+        told, violations = crash(tmp_path, databases, kills=kills, seed=seed, victims=[victim])
+
+    assert not violations, f"seed {seed}: {violations}"
+    assert told["kills"] == {"server": 0, "caller": 0, victim: kills}
     assert min(told["jobs"], told["approved"], told["rejected"]) > 0, told
 
 

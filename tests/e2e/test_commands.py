@@ -7,7 +7,6 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,6 @@ import pytest
 
 from tests.support.databases import Databases, only
 from tests.support.server import RunningServer
-
-
-@pytest.fixture
-def empty(databases: Databases) -> Iterator[str]:
-    with databases.empty() as database:
-        yield database
 
 
 def command(name: str, folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

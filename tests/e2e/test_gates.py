@@ -92,11 +92,23 @@ def _in_tasks(server: RunningServer, transport: Any, on_pending: Callable[[Appro
     return asyncio.run(gates())
 
 
+Ask = Callable[[RunningServer, Any, Callable[[Approval], None]], dict[str, float]]
+
+
 @pytest.mark.parametrize("transport", ["websocket", "poll"])
 @pytest.mark.parametrize("ask", [_in_threads, _in_tasks])
 def test_gates_decided_within_moments_of_their_creation_all_open(
-    server: RunningServer, transport: str, ask: Callable[..., dict[str, float]]
+    server: RunningServer, transport: str, ask: Ask
 ) -> None:
+    check_gates(server, transport, ask)
+
+
+@only("pgbouncer")
+def test_they_open_through_a_pooler_too(server: RunningServer) -> None:
+    check_gates(server, "websocket", _in_tasks)
+
+
+def check_gates(server: RunningServer, transport: str, ask: Ask) -> None:
     begun = time.monotonic()
     with Reviewer(server) as reviewer:
         returned = ask(server, transport, reviewer.soon)

@@ -10,6 +10,7 @@ import pytest
 from tests.crash.verify import check_copy
 from tests.faults.disk import Ballast, small_disk, unavailable
 from tests.faults.gates import Gates, Seen, unkept
+from tests.support.databases import Sqlite
 from tests.support.plain import Plain
 from tests.support.server import RunningServer
 
@@ -31,15 +32,15 @@ def server(disk: Path) -> Iterator[RunningServer]:
         yield running
 
 
-def judge(server: RunningServer, seen: Seen) -> None:
+def judge(server: RunningServer, seen: Seen, sqlite: Sqlite) -> None:
     """What was acknowledged is there, before and after the server ends, and what is derived follows from it."""
     assert seen.wrong == []
     assert unkept(server, seen) == []
     assert server.terminate() == 0
-    assert check_copy(Path(server.database)) == []
+    assert check_copy(sqlite, server.database) == []
 
 
-def test_it_refuses_and_goes_on_by_itself(server: RunningServer, disk: Path) -> None:
+def test_it_refuses_and_goes_on_by_itself(server: RunningServer, disk: Path, sqlite: Sqlite) -> None:
     seen, ballast = Seen(), Ballast(disk)
     with closing(Gates(server, "one", seen, patience=1)) as gates, closing(Plain(server.url)) as reader:
         assert gates.go_through()
@@ -55,10 +56,10 @@ def test_it_refuses_and_goes_on_by_itself(server: RunningServer, disk: Path) -> 
             ballast.drop()
             assert gates.go_through(size=20_000)
     assert set(seen.refused) == {"storage_full"}
-    judge(server, seen)
+    judge(server, seen, sqlite)
 
 
-def test_writers_race_with_a_disk_that_fills_and_empties(server: RunningServer, disk: Path) -> None:
+def test_writers_race_with_a_disk_that_fills_and_empties(server: RunningServer, disk: Path, sqlite: Sqlite) -> None:
     over, seen = threading.Event(), [Seen() for _ in range(WRITERS)]
 
     def write(number: int) -> None:
@@ -85,4 +86,4 @@ def test_writers_race_with_a_disk_that_fills_and_empties(server: RunningServer, 
     whole = Seen([one for each in (*seen, watched) for one in each.acknowledged])
     whole.wrong = [one for each in (*seen, watched) for one in each.wrong]
     assert all(each.refused["storage_full"] and each.acknowledged for each in seen)
-    judge(server, whole)
+    judge(server, whole, sqlite)

@@ -11,6 +11,7 @@ import pytest
 from tests.crash.verify import check_copy
 from tests.faults import strace
 from tests.faults.gates import Gates, Seen, unkept
+from tests.support.databases import Sqlite
 from tests.support.plain import Plain
 from tests.support.server import RunningServer
 
@@ -51,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_calls_that_fail_in_turn(name: str, server: RunningServer, tmp_path: Path) -> None:
+def test_calls_that_fail_in_turn(name: str, server: RunningServer, tmp_path: Path, sqlite: Sqlite) -> None:
     rule, seen = RULES[name], Seen()
     with closing(Gates(server, name.replace(" ", "-"), seen)) as gates:
         with strace.failing(server.pid, *rule.calls, only=[server.database + file for file in rule.files]) as failed:
@@ -66,10 +67,10 @@ def test_calls_that_fail_in_turn(name: str, server: RunningServer, tmp_path: Pat
     assert unkept(server, seen) == []
     # As if it were killed now: nobody writes.
     copy = shutil.copytree(Path(server.database).parent, tmp_path / "copy")
-    assert check_copy(copy / Path(server.database).name) == []
+    assert check_copy(sqlite, str(copy / Path(server.database).name)) == []
 
 
-def test_whoever_was_refused_and_asks_again_after_a_death_gets_one_approval(tmp_path: Path) -> None:
+def test_whoever_was_refused_and_asks_again_after_a_death_gets_one_approval(tmp_path: Path, sqlite: Sqlite) -> None:
     """A commit whose sync failed may come back with the log when the process dies before the next one."""
     if (why := strace.unavailable()) is not None:
         pytest.skip(why)
@@ -94,4 +95,4 @@ def test_whoever_was_refused_and_asks_again_after_a_death_gets_one_approval(tmp_
             "approval.requested",
         ]
         server.kill()
-        assert check_copy(Path(server.database)) == []
+        assert check_copy(sqlite, server.database) == []

@@ -1,7 +1,10 @@
 """Acknowledged means on disk: the log is synced before the first byte of each reply, seen from outside by strace."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,6 +13,7 @@ import pytest
 from tests.faults import strace
 from tests.faults.durable import Reply, replies, unproven
 from tests.faults.strace import Call
+from tests.support.plain import Plain
 from tests.support.server import DEV, RunningServer
 
 pytestmark = pytest.mark.faults
@@ -91,3 +95,36 @@ def test_without_a_sync_nothing_would_be_proven(seen: Any) -> None:
     failed = [replace(call, result=-1) if call.name == "fdatasync" else call for call in seen[0]]
     for calls in (unsynced, failed):
         assert len(unproven(calls, acknowledged)) == len(acknowledged)
+
+
+def test_what_a_dead_server_left_unsynced_is_synced_before_it_is_answered_for(tmp_path: Path) -> None:
+    """A commit whose sync failed can be read by the next server, and the system may hold it for written."""
+    if (why := strace.unavailable()) is not None:
+        pytest.skip(why)
+    path, asked = "/v1/approvals", {"name": "payments.wire"}
+    with RunningServer(tmp_path) as server, closing(Plain(server.url)) as client:
+        with strace.failing(server.pid, "fdatasync:error=EIO", only=[f"{server.database}-wal"]):
+            refused = client.call("POST", path, server.app_key, asked, **{"Idempotency-Key": "k"})
+        assert refused.status == 503
+        server.kill()
+    record = tmp_path / "calls"
+    with RunningServer(tmp_path, code=strace.recording(str(record), DEV)) as server:
+        with closing(Plain(server.url)) as client:
+            again = client.call("POST", path, server.app_key, asked, **{"Idempotency-Key": "k"})
+            events = client.call("GET", f"{path}/{again.body['id']}/events", server.app_key).body["data"]
+        server.process.terminate()
+        assert server.process.stdout is not None
+        server.process.stdout.read()
+    assert again.status == 200
+    with record.open() as lines:
+        calls = strace.read(lines)
+    (sent,) = [reply.sent for reply in replies(calls) if reply.body.get("id") == again.body["id"]]
+    assert copied(calls, events[0]["id"]) < sent.begun
+
+
+def copied(calls: list[Call], event: str) -> float:
+    """When an event had come from the log into the file, and the file was synced."""
+    of_file = [call for call in calls if call.file.endswith(".db")]
+    wrote = [call.ended or math.inf for call in of_file if event.encode() in call.data]
+    synced = [call.ended for call in of_file if call.name == "fdatasync" and call.result == 0]
+    return min((end for end in synced if end is not None and wrote and end > max(wrote)), default=math.inf)

@@ -35,6 +35,7 @@ BEST: Final = {
 # The state that an operation is about; most of its requests get an approval in it.
 _STATES: Final = {
     "decision": "pending",
+    "decisions": "pending",
     "cancel": "pending",
     "redeem": "approved",
     "renew": "redeemed",
@@ -45,11 +46,12 @@ _STATES: Final = {
 _UNSAID: Final = {
     "POST /v1/approvals": ("/context", "/arguments", "/reviewers", "/metadata"),
     "POST /v1/approvals/{id}/decision": ("/reason",),
+    "POST /v1/approvals/decisions": ("/decisions",),
     "POST /v1/keys": ("/principal", "/scopes"),
     "POST /v1/principals": ("/owner", "/role"),
 }
 _MEANT: Final = frozenset({"no_eligible_reviewer", "idempotency_key_reuse"})
-_REFUSED_IN_GOOD_FORM: Final = frozenset({401, 403, 404, 409})
+_REFUSED_IN_GOOD_FORM: Final = frozenset({401, 403, 404, 409, 429})
 _LEAKS: Final = ("Traceback", "sqlalchemy", "sqlite", "psycopg", "SELECT ", "site-packages", ".py")
 
 
@@ -169,6 +171,8 @@ class Generated:
         }
         if isinstance(case.body, dict):
             case.body.update({name: known[name] for name in case.body.keys() & known})
+            for each in case.body.get("decisions", ())[:1]:
+                each["id"] = approval["id"]
         real = {"subject": approval["id"], "requested_by": "app", "name": "pay*", "q": "rent", "type": "approval.*"}
         case.query.update({name: real[name] for name in case.query.keys() & real.keys()})
         if "Idempotency-Key" in case.headers and chance.random() < 0.7:

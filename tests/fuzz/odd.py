@@ -71,6 +71,7 @@ HEADERS: Final = ("Idempotency-Key", "Authorization", "Content-Type", "Signoff-C
 RAW_HEADERS: Final = (b"\x00", b"a\x00b", b"\x01", b"\x1b[2J", b"\xff\xfe", b"\xc3\x28", b"\x80", b"a\tb", b"x" * 256)
 _BODIES: Final = {
     "decision": {"decision": "rejected", "reason": "no"},
+    "decisions": {"decisions": [{"id": "apr_x", "decision": "approved"}]},
     "redeem": {"binding": "x", "redeemer": "r"},
     "renew": {"fence": 7},
     "outcome": {"fence": 7, "outcome": "failed"},
@@ -102,7 +103,7 @@ def every(target: Target) -> Iterator[Odd]:
             for text in _targets():
                 yield Odd(route, path + b"?" + name.encode() + b"=" + text)
         names = HEADERS if route.method == "POST" else ("Authorization", "Accept") if route.scopes else ("Accept",)
-        for header in names:
+        for header in (*names, *(("Last-Event-ID",) if route.resumed else ())):
             for value in _header_values():
                 yield Odd(route, path, (header.encode(), value))
 

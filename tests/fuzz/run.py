@@ -1,4 +1,4 @@
-"""Fuzz the HTTP interface: `python -m tests.fuzz.run --cases N [--seed S] [--database URL]`.
+"""Fuzz the HTTP interface: `python -m tests.fuzz.run --cases N [--seed S] [--database KIND or URL]`.
 
 Every boundary case of `openapi.yaml`, N random ones, and odd bytes in every place that takes text, sent to a real
 server by principals of every sort. Prints one line of JSON; every violation is told with its request as a curl
@@ -12,15 +12,17 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
+from tests.crash.run import databases_of
 from tests.fuzz.generated import Generated, Luck, Sent
 from tests.fuzz.odd import Wire, every
 from tests.fuzz.target import Target
+from tests.support.databases import KINDS
 
 _TOP_UP_EVERY: Final = 25
 # Of each operation in each form.
@@ -45,16 +47,17 @@ class Told:
             self.violations.append(f"{kind} {sent.mode} case {self.cases[kind]}, seed {self.seed}: {sent.violation}")
 
 
-def fuzz(folder: Path, *, cases: int, seed: int, database: str | None = None, odd: int | None = None) -> Told:
-    """Boundary cases, `cases` random ones and odd bytes against a server on `database`.
+def fuzz(
+    folder: Path, database: str, *, cases: int, seed: int, boundary: int | None = None, odd: int | None = None
+) -> Told:
+    """Boundary cases, `cases` random ones and odd bytes against a server on `database`, which has to be empty.
 
-    The database is a SQLite file in `folder` by default; it has to be empty. `odd` of the odd ones are sent, all by
-    default.
+    `boundary` and `odd` say how many of the first and the last are sent; all by default.
     """
     told = Told(seed)
     with Target(folder, database) as target:
         with closing(Generated(target, seed)) as generated:
-            for kind, case, chance in _every(generated, cases):
+            for kind, case, chance in _every(generated, boundary, cases):
                 if told.cases.total() % _TOP_UP_EVERY == 0:
                     target.top_up()
                 told.note(kind, generated.send(case, chance))
@@ -69,29 +72,38 @@ def fuzz(folder: Path, *, cases: int, seed: int, database: str | None = None, od
     return told
 
 
-def _every(generated: Generated, number: int) -> Iterator[tuple[str, Any, random.Random]]:
+def _every(generated: Generated, most: int | None, number: int) -> Iterator[tuple[str, Any, random.Random]]:
     yield from (("sure", case, Luck()) for case in generated.surely())
     boundary = list(generated.boundary())
     # What one case decides or redeems is what a later one finds.
     generated.chance("order").shuffle(boundary)
-    yield from (("boundary", case, generated.chance("boundary", at)) for at, case in enumerate(boundary))
+    yield from (("boundary", case, generated.chance("boundary", at)) for at, case in enumerate(boundary[:most]))
     left, turn = number, 0
     while left > 0:
-        most = min(_MOST_AT_ONCE, ceil(left / len(generated.operations) / 2))
-        drawn = list(generated.at_random(most, turn))
+        each = min(_MOST_AT_ONCE, ceil(left / len(generated.operations) / 2))
+        drawn = list(generated.at_random(each, turn))
         generated.chance("order", turn).shuffle(drawn)
         yield from (("random", case, generated.chance("random", turn, at)) for at, case in enumerate(drawn[:left]))
         left, turn = left - len(drawn), turn + 1
+
+
+@contextmanager
+def _database(wanted: str, folder: Path) -> Iterator[str]:
+    if wanted not in KINDS:
+        yield wanted
+        return
+    with databases_of(wanted, folder) as databases, databases.empty() as database:
+        yield database
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
-    parser.add_argument("--database", help="URL of an empty database; a SQLite file of its own by default")
+    parser.add_argument("--database", default="sqlite", help=f"{', '.join(KINDS)}, or the URL of an empty database")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        told = fuzz(Path(folder), cases=options.cases, seed=options.seed, database=options.database)
+    with tempfile.TemporaryDirectory() as folder, _database(options.database, Path(folder)) as database:
+        told = fuzz(Path(folder), database, cases=options.cases, seed=options.seed)
     for violation in told.violations:
         print(violation, file=sys.stderr)
     line = {"seed": told.seed, "cases": told.cases, "statuses": told.statuses, "violations": len(told.violations)}

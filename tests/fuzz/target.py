@@ -17,10 +17,12 @@ from signoff_server.world import World
 from tests.support.plain import Plain
 from tests.support.project import CAST
 
-# Leases end while it runs, so that outcomes become unknown by themselves.
+# Leases end while it runs, so that outcomes become unknown by themselves; and a stream ends after its first block.
 _SERVE: Final = """
 from signoff_server.core import approvals
 approvals.LEASE = 1_000
+from signoff_server.web.stream import EventStream
+EventStream._may_go_on = lambda stream: stream._beat_at == 0
 from signoff_server.commands import serve
 serve()
 """
@@ -31,12 +33,11 @@ Approval = dict[str, Any]
 class Target:
     """Started and seeded when it is made. `keys` and `ids` are those of the cast in the first project."""
 
-    def __init__(self, folder: Path, database: str | None = None) -> None:
-        self._database = database or str(folder / "signoff.db")
-        (self.ids, self.keys), (_, self.strange_keys) = asyncio.run(_casts(self._database))
+    def __init__(self, folder: Path, database: str) -> None:
+        (self.ids, self.keys), (_, self.strange_keys) = asyncio.run(_casts(database))
         with (folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _SERVE, "--json", "--port", "0", "--database", self._database],
+                [sys.executable, "-c", _SERVE, "--json", "--port", "0", "--database", database],
                 cwd=folder,
                 stdout=subprocess.PIPE,
                 stderr=log,

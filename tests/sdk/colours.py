@@ -9,7 +9,7 @@ from typing import Any
 from signoff import Approval, AsyncSignoff, Config, Signoff
 from signoff.retry import Pace
 from signoff.waiting import Mode
-from signoff.wire import NetworkWire
+from signoff.wire import NetworkWire, Wire
 
 LONG = 10.0
 
@@ -51,11 +51,13 @@ class FakePace:
 class SyncColour:
     name = "sync"
 
-    def __init__(self, url: str, pace: FakePace, *, mode: Mode = "poll", key: str = "sgo_test_key") -> None:
+    def __init__(
+        self, url: str, pace: FakePace, *, mode: Mode = "poll", key: str = "sgo_test_key", wire: Wire | None = None
+    ) -> None:
         config = Config(url, key)
         self.client = Signoff._over(
             config,
-            lambda: NetworkWire(config, client_name="sdk", ssl_context=None),
+            lambda: wire or NetworkWire(config, client_name="sdk", ssl_context=None),
             mode=mode,
             pace=pace.pace(),
         )
@@ -88,11 +90,13 @@ class SyncColour:
 class AsyncColour:
     name = "async"
 
-    def __init__(self, url: str, pace: FakePace, *, mode: Mode = "poll", key: str = "sgo_test_key") -> None:
+    def __init__(
+        self, url: str, pace: FakePace, *, mode: Mode = "poll", key: str = "sgo_test_key", wire: Wire | None = None
+    ) -> None:
         config = Config(url, key)
         self.client = AsyncSignoff._over(
             config,
-            lambda: NetworkWire(config, client_name="sdk", ssl_context=None),
+            lambda: wire or NetworkWire(config, client_name="sdk", ssl_context=None),
             mode=mode,
             pace=pace.pace(),
         )

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from signoff_server.store.dialects import DatabaseRefused, Engines, open_engines
 from signoff_server.store.migrations import HEAD, config, revision, upgrade
-from tests.support.databases import Databases, Postgres, only
+from tests.support.databases import Postgres, only
 
 UPGRADE = """
 import sys
@@ -24,12 +24,6 @@ upgrade(engines)
 engines.close()
 print("alembic" in sys.modules)
 """
-
-
-@pytest.fixture
-def empty(databases: Databases) -> Iterator[str]:
-    with databases.empty() as database:
-        yield database
 
 
 @pytest.fixture

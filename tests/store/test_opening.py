@@ -78,40 +78,40 @@ def test_what_the_sqlite_fixture_hands_out_is_of_the_kind_that_is_served(sqlite:
 
 
 @pytest.fixture
-def empty(postgres: Postgres) -> Iterator[str]:
+def nothing(postgres: Postgres) -> Iterator[str]:
     with postgres.empty() as database:
         yield database
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
-def test_its_url_may_be_written_in_each_usual_way(empty: str, scheme: str) -> None:
-    engines = open_engines(f"{scheme}{empty[empty.index('://') :]}")
+def test_its_url_may_be_written_in_each_usual_way(nothing: str, scheme: str) -> None:
+    engines = open_engines(f"{scheme}{nothing[nothing.index('://') :]}")
     with engines.writer.begin() as connection:
         assert connection.execute(text("SELECT 1")).scalar() == 1
     engines.close()
 
 
-def test_two_servers_may_have_it_open(empty: str) -> None:
-    first, second = open_engines(empty), open_engines(empty)
+def test_two_servers_may_have_it_open(nothing: str) -> None:
+    first, second = open_engines(nothing), open_engines(nothing)
     first.close()
     second.close()
 
 
-def test_synchronous_commit_has_to_be_on(postgres: Postgres, empty: str) -> None:
-    postgres.server.alter(postgres.name(empty), "synchronous_commit = off")
-    assert "synchronous_commit = off" in refusal(empty)
-    postgres.server.alter(postgres.name(empty), "synchronous_commit = local")
-    open_engines(empty).close()
+def test_synchronous_commit_has_to_be_on(postgres: Postgres, nothing: str) -> None:
+    postgres.server.alter(postgres.name(nothing), "synchronous_commit = off")
+    assert "synchronous_commit = off" in refusal(nothing)
+    postgres.server.alter(postgres.name(nothing), "synchronous_commit = local")
+    open_engines(nothing).close()
 
 
-def test_a_default_of_reading_only_does_not_stop_the_writer(postgres: Postgres, empty: str) -> None:
-    postgres.server.alter(postgres.name(empty), "default_transaction_read_only = on")
-    server = open_server(Settings(database=empty, environment="test"), StillWorld())
+def test_a_default_of_reading_only_does_not_stop_the_writer(postgres: Postgres, nothing: str) -> None:
+    postgres.server.alter(postgres.name(nothing), "default_transaction_read_only = on")
+    server = open_server(Settings(database=nothing, environment="test"), StillWorld())
     server.database.close()
 
 
-def test_readers_cannot_write(empty: str) -> None:
-    engines = open_engines(empty)
+def test_readers_cannot_write(nothing: str) -> None:
+    engines = open_engines(nothing)
     with pytest.raises(Exception, match="read-only transaction"), engines.reader.begin() as connection:
         connection.execute(text("CREATE TABLE x (y int)"))
     engines.close()

@@ -155,6 +155,10 @@ def break_off(databases: Databases, server: Server, connection: Any) -> None:
     if isinstance(databases, Postgres):
         databases.server.clear(databases.name(server.settings.database))
         connection.execute("SELECT 1")
+        # A pooler has another one for whoever is in no transaction.
+        lost = connection.dbapi_connection
+        lost.close()
+        lost.execute("SELECT 1")
     raise sqlite3.OperationalError("disk I/O error")
 
 

@@ -48,7 +48,7 @@ def _version(folder: Path) -> tuple[int, ...]:
 
 
 class Cluster:
-    """One that runs. `close` ends it, and so does the end of every process that uses it."""
+    """One that runs. `close` ends it, and so does the last of its users who leaves or ends."""
 
     def __init__(self, folder: Path) -> None:
         """Use the cluster in `folder`. Raises OSError where it is about to end, or has ended."""
@@ -74,6 +74,9 @@ class Cluster:
     def close(self) -> None:
         with suppress(subprocess.CalledProcessError):
             self.stop()
+        self.leave()
+
+    def leave(self) -> None:
         self._users.close()
 
 
@@ -82,8 +85,8 @@ def make() -> Cluster:
     folder = Path(tempfile.mkdtemp(prefix="signoff-postgres-"))
     try:
         (folder / "users").touch()
-        if (owner := _owner()) is not None:
-            shutil.chown(folder, owner)
+        if (user := owner()) is not None:
+            shutil.chown(folder, user)
         cluster = Cluster(folder)
         command = [sys.executable, "-m", "tests.support.cluster", str(folder)]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=2 * _PATIENCE)
@@ -116,7 +119,7 @@ def pg_ctl(folder: Path, *arguments: str) -> None:
     _run(folder, "pg_ctl", "-D", str(folder / "data"), "-w", "-t", str(_PATIENCE), "-l", log, *arguments)
 
 
-def _owner() -> str | None:
+def owner() -> str | None:
     """As whom the server runs: it refuses to run as root."""
     if os.geteuid() != 0:
         return None
@@ -126,8 +129,8 @@ def _owner() -> str | None:
 
 def unprivileged() -> dict[str, Any]:
     """What to give to `subprocess`, so that a program runs that refuses to be run by root."""
-    owner = _owner()
-    return {} if owner is None else {"user": owner, "group": pwd.getpwnam(owner).pw_gid, "extra_groups": []}
+    user = owner()
+    return {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 
 
 def _run(folder: Path, program: str, *arguments: str) -> None:

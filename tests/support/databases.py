@@ -1,9 +1,10 @@
 """Databases for tests, the same from each kind: a test that asks for `databases` runs on every kind that there is."""
 
 import shutil
+import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -49,6 +50,14 @@ class Databases(ABC):
         """A copy of a database whose server was killed, as it is. Whatever of it is a file is in `folder`."""
 
     @abstractmethod
+    def faults(self, database: str) -> list[str]:
+        """What the database finds wrong with a copy of itself."""
+
+    @abstractmethod
+    def keep(self, database: str, folder: Path) -> None:
+        """Leave its rows in a new folder, unless they are in files that stay."""
+
+    @abstractmethod
     def drop(self, database: str) -> None:
         """Remove a copy."""
 
@@ -82,6 +91,14 @@ class Sqlite(Databases):
     def copy(self, database: str, folder: Path) -> str:
         shutil.copytree(Path(database).parent, folder)
         return str(folder / Path(database).name)
+
+    def faults(self, database: str) -> list[str]:
+        with closing(sqlite3.connect(database)) as connection:
+            found = [text for (text,) in connection.execute("PRAGMA integrity_check")]
+        return [text for text in found if text != "ok"]
+
+    def keep(self, database: str, folder: Path) -> None:
+        """It is a file."""
 
     def drop(self, database: str) -> None:
         """The folder goes with the files of its test or run."""
@@ -145,15 +162,28 @@ class Postgres(Databases):
         self.server.clear(name)
         return self._lend(self.server.create(name))
 
+    def faults(self, database: str) -> list[str]:
+        """Whoever is killed beside it, its pages are its own business."""
+        return []
+
+    def keep(self, database: str, folder: Path) -> None:
+        folder.mkdir()
+        for table, rows in self.taken(database).items():
+            (folder / f"{table}.tsv").write_bytes(rows)
+
     def drop(self, database: str) -> None:
         self.server.drop(self.name(database))
+
+    def address(self, name: str) -> str:
+        """The setting of the database that the server knows by this name."""
+        return self.server.url(name)
 
     def name(self, database: str) -> str:
         """By which the server knows a database that was lent."""
         return self._names[database]
 
     def _lend(self, name: str) -> str:
-        url = self.server.url(name)
+        url = self.address(name)
         self._names[url] = name
         return url
 
@@ -173,7 +203,13 @@ class Postgres(Databases):
     def close(self) -> None:
         for name in self._free:
             self.server.drop(name)
-        self.server.close()
+
+
+@contextmanager
+def on_server(server: Server) -> Iterator[Postgres]:
+    """Until the end of the server's use."""
+    with closing(server), closing(Postgres(server)) as made:
+        yield made
 
 
 def _migrate(database: str) -> None:

@@ -34,12 +34,14 @@ class Server:
     A run holds an advisory lock with the number that stands in the names of its databases, for as long as it lives.
     """
 
-    def __init__(self, url: str) -> None:
-        self._url = make_url(url)
-        self._admin = psycopg.connect(_for_libpq(self._url), autocommit=True)
+    def __init__(self, url: str, own: cluster.Cluster | None = None, *, leave: bool = False) -> None:
+        """`own` is the cluster that it is, where the tests have one of their own; closing this may `leave` it."""
+        self.own = own
+        self._leave = leave
+        self.address = make_url(url)
         self._run = secrets.randbits(31)
         self._made = 0
-        self._do("SELECT pg_advisory_lock(%s, %s)", _LIVES, self._run)
+        self._connect()
         here = self._one("SELECT oid FROM pg_database WHERE datname = current_database()")
         # Such locks are known in one database only: a run that meets in another one is another one's business.
         self._prefix = f"{_PREFIX}{here}_"
@@ -47,7 +49,7 @@ class Server:
 
     def url(self, name: str) -> str:
         """What a `database` setting says for this database."""
-        return self._url.set(database=name).render_as_string(hide_password=False)
+        return self.address.set(database=name).render_as_string(hide_password=False)
 
     def create(self, template: str = "template0", encoding: str = "UTF8") -> str:
         """The name of a new database. Nobody may be connected to the template."""
@@ -82,11 +84,25 @@ class Server:
     @contextmanager
     def connect(self, name: str) -> Iterator[psycopg.Connection[Any]]:
         """In one transaction, committed unless something is raised."""
-        with psycopg.connect(_for_libpq(self._url.set(database=name))) as connection:
+        with psycopg.connect(_for_libpq(self.address.set(database=name))) as connection:
             yield connection
+
+    def crash(self) -> None:
+        """The server dies as by a pulled plug, and recovers."""
+        assert self.own is not None
+        self.own.stop("immediate")
+        self.own.start()
+        self._admin.close()
+        self._connect()
 
     def close(self) -> None:
         self._admin.close()
+        if self.own is not None and self._leave:
+            self.own.leave()
+
+    def _connect(self) -> None:
+        self._admin = psycopg.connect(_for_libpq(self.address), autocommit=True)
+        self._do("SELECT pg_advisory_lock(%s, %s)", _LIVES, self._run)
 
     def _sweep(self) -> None:
         found = self._admin.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [self._prefix])
@@ -118,17 +134,10 @@ def find(meeting_point: Path) -> Server:
             " on 127.0.0.1:5432 that trusts you, or install its programs (initdb, pg_ctl, postgres)"
         )
     try:
-        return _Own(cluster.share(meeting_point))
+        shared = cluster.share(meeting_point)
+        return Server(shared.url, shared, leave=True)
     except (OSError, subprocess.SubprocessError) as error:
         raise NotFound(f"PostgreSQL is installed and does not start: {error}") from error
-
-
-class _Own(Server):
-    """On a cluster of this session, which is to stand for as long as this is used."""
-
-    def __init__(self, own: cluster.Cluster) -> None:
-        super().__init__(own.url)
-        self._cluster = own
 
 
 def _usable(url: str) -> str | None:

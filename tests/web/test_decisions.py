@@ -70,7 +70,7 @@ def issue(project: Project, who: str) -> str:
 def test_a_refusal_is_the_one_of_the_single_call(project: Project) -> None:
     decided, unexplained = project.ask()["id"], project.ask()["id"]
     project.decide(decided, "rejected", who="bob")
-    for asked in (yes(decided), yes("apr_" + "0" * 26), {"id": unexplained, "decision": "rejected"}):
+    for asked in (yes(decided), yes("apr_x"), yes(f"apr_{'0' * 26}"), {"id": unexplained, "decision": "rejected"}):
         (each,) = results(decide(project, asked))
         alone = project.call(
             "alice", "POST", f"/v1/approvals/{asked['id']}/decision", json={"decision": asked["decision"]}
@@ -167,7 +167,7 @@ def test_where_the_server_can_do_nothing_it_says_so_once(project: Project, monke
     made = project.ask()
     with monkeypatch.context() as patch:
         patch.setattr(project.server.database, "_closing", True)
-        reply = decide(project, yes(made["id"]), yes("apr_" + "0" * 26))
+        reply = decide(project, yes(made["id"]), yes(f"apr_{'0' * 26}"))
         assert code(reply) == (503, "unavailable")
         assert int(reply.headers["Retry-After"]) >= 1
     assert project.get(made["id"]) == made

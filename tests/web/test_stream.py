@@ -9,7 +9,7 @@ import pytest
 from signoff.protocol.models import MAX_SEQ
 from signoff_server.core import keys
 from signoff_server.store import agenda, ledger
-from signoff_server.web.feed import MAX_STREAMS, Sort
+from signoff_server.web.feed import Sort
 from tests.support.asgi import Answer, asked
 from tests.support.databases import Databases
 from tests.support.feed import Block, blocks
@@ -148,8 +148,7 @@ def test_it_ends_when_its_key_expires(project: Project, monkeypatch: pytest.Monk
 
 
 def test_a_key_has_so_many_places(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert MAX_STREAMS == 100
-    monkeypatch.setattr("signoff_server.web.feed.MAX_STREAMS", 2)
+    monkeypatch.setattr("signoff_server.limits.STREAMS", 2)
     with asked(project, "auditor", "GET", STREAM):
         with asked(project, "auditor", "GET", STREAM), asked(project, "alice", "GET", STREAM) as another:
             assert another.status == 200

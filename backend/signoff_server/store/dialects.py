@@ -130,10 +130,11 @@ def _open_file(path: Path) -> Engines:
         engines = Engines(_engine(path, "BEGIN IMMEDIATE"), _engine(path, "BEGIN", read_only=True), lock=lock)
         with engines.writer.connect() as connection:
             _verify(connection.connection.dbapi_connection)
+            _settle(connection.connection.dbapi_connection)
     except Exception as error:
         lock.close()
-        if isinstance(error, DBAPIError):
-            raise DatabaseRefused(f"{path} cannot be opened: {error.orig}") from error
+        if isinstance(error, DBAPIError | sqlite3.Error):
+            raise DatabaseRefused(f"{path} cannot be opened: {getattr(error, 'orig', error)}") from error
         raise
     return engines
 
@@ -149,9 +150,12 @@ def _lock(path: Path) -> TextIO:
         lock.close()
         who = f" (process {holder})" if holder else ""
         raise DatabaseRefused(f"another server{who} has {path} open; stop it, or use another database") from error
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
+    try:
+        os.ftruncate(lock.fileno(), 0)
+        os.write(lock.fileno(), str(os.getpid()).encode())
+    except OSError as error:
+        lock.close()
+        raise DatabaseRefused(f"{path.parent} cannot be written to: {error.strerror}") from error
     return lock
 
 
@@ -189,6 +193,13 @@ def _verify(connection: Any) -> None:
             raise DatabaseRefused(
                 f"SQLite has {name} = {found}, and {wanted} is needed: is the file on a network disk?"
             )
+
+
+def _settle(connection: Any) -> None:
+    """Whoever died while syncing the log left commits in it that can be read and may not be on disk. Copied into the
+    file and synced there, they may be answered for.
+    """
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
 
 # ---------------------------------------------------------------- PostgreSQL

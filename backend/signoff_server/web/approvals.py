@@ -11,7 +11,7 @@ from signoff_server.service.wanted import Wanted
 from signoff_server.store import ledger
 from signoff_server.store.approvals import ApprovalView, Filter
 from signoff_server.web import render, wait
-from signoff_server.web.call import Call, answer, cursor
+from signoff_server.web.call import Call, answer, cursor, is_id, nobodys
 from signoff_server.web.problems import as_document
 
 
@@ -74,12 +74,13 @@ async def decide_each(call: Call) -> Response:
     """Where the server could record none of them, the answer is that; else it is a result for each."""
     body: models.DecideApprovals = call.body
     _check_once_each(body.decisions)
-    words = [Word(each.id, each.decision, each.reason, each.seen) for each in body.decisions]
-    outcomes = await call.server.approvals.decide_each(call.caller, words, call.key)
+    words = [Word(each.id, each.decision, each.reason, each.seen) for each in body.decisions if is_id(each.id)]
+    decided = iter(await call.server.approvals.decide_each(call.caller, words, call.key))
+    outcomes = [next(decided) if is_id(each.id) else nobodys() for each in body.decisions]
     away = [outcome for outcome in outcomes if isinstance(outcome, Refusal) and outcome.status >= 500]
     if len(away) == len(outcomes):
         raise away[0]
-    results = [_result(call, word.approval, outcome) for word, outcome in zip(words, outcomes, strict=True)]
+    results = [_result(call, each.id, outcome) for each, outcome in zip(body.decisions, outcomes, strict=True)]
     # What is not set in a problem does not stand in it either.
     text = models.DecisionResults(results=results).model_dump_json(exclude_unset=True)
     return Response(text, headers={"Cache-Control": "no-store"}, media_type="application/json")

@@ -38,12 +38,17 @@ class Call:
         """The id at this place of the path. Raises `Refusal`: 404 for what cannot be one."""
         found = str(self.request.path_params[name])
         if not is_id(found):
-            raise Refusal("not_found", "There is nothing with this id.")
+            raise nobodys()
         return found
 
 
 def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
+
+
+def nobodys() -> Refusal:
+    """The refusal for what cannot be an id."""
+    return Refusal("not_found", "There is nothing with this id.")
 
 
 async def read_body(request: Request, model: type[M]) -> M:

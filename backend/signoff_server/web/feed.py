@@ -11,13 +11,13 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from signoff_server import limits
 from signoff_server.core.refusals import Refusal
 from signoff_server.store import ledger
 from signoff_server.store.database import Database
 from signoff_server.wakeups import Hub
 from signoff_server.web import render
 
-MAX_STREAMS: Final = 100
 _RETRY_AFTER: Final = 15
 _EVENTS: Final = 100
 _BYTES: Final = 256 * 1024
@@ -57,8 +57,8 @@ class Feed:
 
     def enter(self, key: str) -> None:
         """Take one of the places that a key has. Raises `Refusal`."""
-        if self._open[key] >= MAX_STREAMS:
-            detail = f"A key has at most {MAX_STREAMS} streams open at once; close one, or read GET /v1/events."
+        if self._open[key] >= limits.STREAMS:
+            detail = f"A key has at most {limits.STREAMS} streams open at once; close one, or read GET /v1/events."
             raise Refusal("rate_limited", detail, retry_after=_RETRY_AFTER)
         self._open[key] += 1
 

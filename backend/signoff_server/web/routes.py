@@ -8,9 +8,9 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from signoff.protocol import models
+from signoff_server import limits
 from signoff_server.web import approvals, audit, principals, service, stream
 from signoff_server.web.call import Call
-from signoff_server.web.feed import MAX_STREAMS
 
 Handler = Callable[[Call], Awaitable[Response]]
 
@@ -74,7 +74,7 @@ _STREAM: Final = (
     "is waited for. An `id` without data says how far the ledger was read: the first block is one, and with a "
     "filter they follow the ledger over what does not fit, so that whoever sends the last `id` as `Last-Event-ID` "
     "misses nothing. A comment comes every 15 s. The stream ends when its key does, when the server stops, and for "
-    f"a client that does not read for 10 s: come again after `retry`. A key has at most {MAX_STREAMS} streams open."
+    f"a client that does not read for 10 s: come again after `retry`. A key has at most {limits.STREAMS} streams open."
 )
 
 ROUTES: Final[tuple[Route, ...]] = (

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from signoff.protocol import models
+from signoff_server import limits
 from signoff_server.core.refusals import Refusal
 from signoff_server.web.call import Call
 from signoff_server.web.feed import Sort
@@ -27,7 +28,6 @@ MEDIA_TYPE: Final = "text/event-stream"
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _RETRY_MS: Final = 1_000
 _HEARTBEAT: Final = 15.0
-_PATIENCE: Final = 10.0
 _GOODBYE: Final = 0.1
 _LEAP: Final = 1_000
 
@@ -173,6 +173,6 @@ class EventStream(_Beginning):
 
     async def _say(self, message: Message) -> None:
         """Raises `TimeoutError` where the client does not read: what waits to be written is a page at most."""
-        async with asyncio.timeout(_GOODBYE if self._server.hub.stopping else _PATIENCE) as self._writing:
+        async with asyncio.timeout(_GOODBYE if self._server.hub.stopping else limits.UNREAD_SECONDS) as self._writing:
             await self._send(message)
         self._writing = None
