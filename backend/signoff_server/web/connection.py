@@ -107,9 +107,9 @@ class Connection(Patient, HttpToolsProtocol):
         if len(self.pipeline) >= limits.PIPELINED:
             raise Refusal("rate_limited", f"At most {limits.PIPELINED} requests wait on a connection.", retry_after=1)
         self.expect_100_continue = head.expects_continue(found, version)
+        super().on_headers_complete()
         self._read("body", limits.BODY_SECONDS)
         self._body = 0
-        super().on_headers_complete()
         if self.expect_100_continue:
             # Who is answered before it sends its body may or may not send it: what comes next could be either.
             self.cycle.keep_alive = False
