@@ -13,7 +13,7 @@ from bench.calls import creation, decision, make_pending, outcome, redeeming
 from bench.fill import fill
 from bench.generator import Connection, Requests, expect
 from bench.machine import usage
-from bench.report import Aim, Figure, percentiles
+from bench.report import Aim, Figure, percentile, percentiles
 from bench.run import Run
 from bench.server import Server
 
@@ -138,12 +138,12 @@ def _cpu_of_lists(short: _Calls, full: _Calls, count: int) -> dict[_Calls, float
 
 
 def _starts(short: Server, full: Server, times: int, note: str) -> Figure:
-    seconds: dict[str, list[float]] = defaultdict(list)
-    for _ in range(times):
-        for name, server in (("short", short), ("full", full)):
+    took = {server: [server.started_in] for server in (full, short)}
+    for _ in range(times - 1):
+        for server, seconds in took.items():
             server.restart()
-            seconds[name].append(server.started_in)
-    values, limit = ({"p50": percentiles(seconds[name], 1.0)["p50"]} for name in ("full", "short"))
+            seconds.append(server.started_in)
+    values, limit = ({"p50": percentile(seconds, 0.5)} for seconds in took.values())
     return Figure(
         "with_a_history.start",
         values,

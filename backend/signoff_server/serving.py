@@ -1,6 +1,7 @@
 """From an application to a listening server: uvicorn, with the limits of this house at its door."""
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Callable, Coroutine
@@ -22,6 +23,7 @@ from signoff_server.web.socket import SocketConnection
 # What answers a SIGTERM has a second to do so; then the process ends.
 _GRACE_SECONDS: Final = 1
 _BACKLOG: Final = 2_048
+_COLLECT_EACH: Final = 20_000
 # uvicorn ticks ten times a second; a deadline is kept within so many ticks.
 _LOOK_EACH: Final = 5
 
@@ -53,6 +55,11 @@ def listen(host: str, port: int, *, or_any: bool = False) -> socket.socket:
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run to the end, on uvloop."""
+    # What was imported stays, and a request leaves few cycles behind: looking for them at every 700 objects costs a
+    # tenth of the processor time of a busy server.
+    gc.freeze()
+    gc.set_threshold(_COLLECT_EACH, 20, 20)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
 

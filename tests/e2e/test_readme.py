@@ -23,6 +23,7 @@ SAID = [
     ["sending, with the idempotency key apr_"],
     ["may be sent: approved", "refunded 129.00 under apr_", "ann approved", "ben approved"],
     ["deploying"],
+    ["3 passed"],
     ["ran under payments.refund", "refused: not today"],
 ]
 
@@ -36,10 +37,10 @@ def test_there_is_an_expectation_for_each_snippet() -> None:
 def test_a_snippet_runs_as_it_stands(dev_server: RunningServer, number: int) -> None:
     folder = dev_server.folder
     (folder / "snippet.py").write_text(SNIPPETS[number])
+    how = ["-m", "pytest", "-W", "error"] if "def test_" in SNIPPETS[number] else []
+    command = [sys.executable, *how, "snippet.py"]
     with (
-        subprocess.Popen(
-            [sys.executable, "snippet.py"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process,
+        subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
         httpx.Client(base_url=dev_server.url, headers=dev_server.reviewer()) as reviewer,
     ):
         while process.poll() is None:

@@ -8,15 +8,19 @@ import pytest
 
 from signoff import (
     AlreadyRedeemed,
+    Approval,
+    ApprovalCancelled,
+    ApprovalExpired,
     ApprovalRejected,
     ApprovalTimeout,
     ConfigurationError,
     IdempotencyConflict,
     NotFound,
+    OutcomeUnknown,
     require_approval,
     require_approval_async,
 )
-from signoff.testing import approve_all, approve_next, leave_pending, reject_next
+from signoff.testing import Armed, advance_time, approve_all, approve_next, leave_pending, reject_next
 
 
 def test_approve_next_is_for_one() -> None:
@@ -170,3 +174,173 @@ def test_it_refuses_to_stand_in_for_a_server_elsewhere(monkeypatch: pytest.Monke
     monkeypatch.setenv("SIGNOFF_URL", "http://127.0.0.1:8484")
     with approve_all():
         assert require_approval("a").status == "approved"
+
+
+# ---------------------------------------------------------------- time
+
+WEEK = 7 * 86_400
+
+
+def test_who_waits_hears_at_once_that_it_expired() -> None:
+    with leave_pending() as asked, pytest.raises(ApprovalExpired) as raised:
+        require_approval("a", on_pending=lambda _: advance_time(WEEK))
+    (approval,) = asked.approvals
+    assert raised.value.approval_id == approval.id
+    assert (approval.status, approval.decisions) == ("expired", [])
+    assert approval.decided_by is not None
+    assert approval.decided_by.kind == "system"
+    assert approval.decided_at == approval.expires_at
+
+
+def test_time_moves_on_from_any_thread() -> None:
+    waiting = threading.Event()
+
+    def wait() -> str:
+        try:
+            require_approval("a", expires_in=60, on_pending=lambda _: waiting.set())
+        except ApprovalExpired:
+            return "expired"
+        return "approved"
+
+    async def wait_too() -> str:
+        with pytest.raises(ApprovalExpired):
+            await require_approval_async("b", expires_in=60)
+        return "expired"
+
+    with leave_pending() as asked, ThreadPoolExecutor() as pool:
+        both = [pool.submit(wait), pool.submit(lambda: asyncio.run(wait_too()))]
+        assert waiting.wait(10)
+        while len(asked.approvals) < 2:
+            pass
+        advance_time(30)
+        assert [each.status for each in asked.approvals] == ["pending", "pending"]
+        advance_time(30)
+        assert [each.result(10) for each in both] == ["expired", "expired"]
+
+
+def test_it_expires_by_itself_too() -> None:
+    with leave_pending(), pytest.raises(ApprovalExpired):
+        require_approval("a", expires_in=1)
+
+
+def test_who_is_cancelled_elsewhere_hears_at_once() -> None:
+    def cancel(approval: Approval) -> None:
+        asked.client.approvals.cancel(approval.id, reason="oops")
+
+    with leave_pending() as asked, pytest.raises(ApprovalCancelled) as raised:
+        require_approval("a", on_pending=cancel)
+    assert raised.value.reason == "oops"
+
+
+def test_who_attaches_hears_that_it_expired() -> None:
+    with leave_pending() as asked:
+        with pytest.raises(ApprovalTimeout):
+            require_approval("a", idempotency_key="k", timeout=0)
+        advance_time(WEEK)
+        with pytest.raises(ApprovalExpired):
+            require_approval("a", idempotency_key="k")
+        with pytest.raises(ApprovalExpired):
+            asked.client.approvals.cancel(asked.approvals[0].id)
+
+
+def test_patience_is_the_callers_own() -> None:
+    with leave_pending(), pytest.raises(ApprovalTimeout):
+        require_approval("a", timeout=0.05, on_pending=lambda _: advance_time(3_600))
+
+
+def test_an_approval_that_is_not_used_lapses() -> None:
+    with approve_all() as asked:
+        approval = require_approval("a", idempotency_key="k")
+        advance_time(86_400)
+        assert asked.approvals[0].lapsed
+        with pytest.raises(ApprovalExpired), approval:
+            pass
+        with pytest.raises(ApprovalExpired):
+            require_approval("a", idempotency_key="k")
+
+
+def test_a_lease_ends_and_nobody_knows_the_outcome() -> None:
+    with approve_all() as asked:
+        with require_approval("a", idempotency_key="k"):
+            advance_time(30)
+            with pytest.raises(AlreadyRedeemed), require_approval("a", idempotency_key="k"):
+                pass
+            advance_time(30)
+            with pytest.raises(OutcomeUnknown), require_approval("a", idempotency_key="k"):
+                pass
+            assert asked.approvals[0].redemption.outcome == "unknown"  # type: ignore[union-attr]
+        # What is reported late counts.
+        with pytest.raises(AlreadyRedeemed) as raised, require_approval("a", idempotency_key="k"):
+            pass
+    assert raised.value.outcome == "succeeded"
+
+
+def test_the_clock_needs_a_testing_mode_and_never_runs_backwards() -> None:
+    with pytest.raises(ConfigurationError, match="enter approve_all"):
+        advance_time(1)
+    with leave_pending() as asked:
+        advance_time(0)
+        for seconds in (-1, -0.001, float("nan")):
+            with pytest.raises(ValueError, match="time only moves on"):
+                advance_time(seconds)
+        for seconds in (float("inf"), 1e15):
+            with pytest.raises(OverflowError):
+                advance_time(seconds)
+        advance_time(1.5)
+        with pytest.raises(ApprovalTimeout):
+            require_approval("a", timeout=0)
+        assert asked.approvals[0].status == "pending"
+    with leave_pending(), pytest.raises(ApprovalTimeout):
+        # Each mode begins with the time as it is.
+        require_approval("a", expires_in=60, timeout=0)
+
+
+# ---------------------------------------------------------------- what is armed without blocks
+
+
+def test_armed_ones_are_used_in_order_by_the_first_that_fits() -> None:
+    with Armed() as armed:
+        first = armed.approve_next("pay.*")
+        armed.reject_next("pay.*", "enough")
+        armed.reject_next("mail.*")
+        assert require_approval("pay.a").status == "approved"
+        with pytest.raises(ApprovalRejected, match="rejected"):
+            require_approval("mail.a")
+        with pytest.raises(ApprovalRejected) as raised:
+            require_approval("pay.b")
+        assert raised.value.reason == "enough"
+        with pytest.raises(AssertionError, match=r"pay\.c"):
+            require_approval("pay.c")
+        assert [each.name for each in first.approvals] == ["pay.a", "mail.a", "pay.b"]
+        assert [each.name for each in armed.approve_next().approvals] == []
+
+
+def test_armed_for_all_counts_where_none_for_one_fits() -> None:
+    with Armed() as armed:
+        armed.approve_all()
+        armed.leave_pending("slow.*")
+        armed.reject_next("b")
+        assert require_approval("a").status == "approved"
+        with pytest.raises(ApprovalRejected):
+            require_approval("b")
+        assert require_approval("b").status == "approved"
+        with pytest.raises(ApprovalTimeout):
+            require_approval("slow.a", timeout=0)
+
+
+def test_blocks_inside_are_asked_first() -> None:
+    with Armed() as armed:
+        armed.approve_next()
+        with reject_next(), pytest.raises(ApprovalRejected):
+            require_approval("a")
+        assert require_approval("a").status == "approved"
+
+
+def test_arming_refuses_too_to_stand_in_for_a_server_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Armed() as armed:
+        monkeypatch.setenv("SIGNOFF_URL", "https://signoff.example.com")
+        monkeypatch.setenv("SIGNOFF_API_KEY", "k")
+        with pytest.raises(ConfigurationError, match="not on this machine"):
+            armed.approve_all()
+    with pytest.raises(ConfigurationError, match="not on this machine"), Armed():
+        pass

@@ -48,7 +48,7 @@ def _version(folder: Path) -> tuple[int, ...]:
 
 
 class Cluster:
-    """One that runs. `close` ends it, and so does the end of every process that uses it."""
+    """One that runs. `close` ends it, and so does the last of its users who leaves or ends."""
 
     def __init__(self, folder: Path) -> None:
         """Use the cluster in `folder`. Raises OSError where it is about to end, or has ended."""
@@ -74,6 +74,9 @@ class Cluster:
     def close(self) -> None:
         with suppress(subprocess.CalledProcessError):
             self.stop()
+        self.leave()
+
+    def leave(self) -> None:
         self._users.close()
 
 

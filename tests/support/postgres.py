@@ -34,9 +34,10 @@ class Server:
     A run holds an advisory lock with the number that stands in the names of its databases, for as long as it lives.
     """
 
-    def __init__(self, url: str, own: cluster.Cluster | None = None) -> None:
-        """`own` is the cluster that it is, where the tests have one of their own."""
+    def __init__(self, url: str, own: cluster.Cluster | None = None, *, leave: bool = False) -> None:
+        """`own` is the cluster that it is, where the tests have one of their own; closing this may `leave` it."""
         self.own = own
+        self._leave = leave
         self.address = make_url(url)
         self._run = secrets.randbits(31)
         self._made = 0
@@ -91,11 +92,13 @@ class Server:
         assert self.own is not None
         self.own.stop("immediate")
         self.own.start()
-        self.close()
+        self._admin.close()
         self._connect()
 
     def close(self) -> None:
         self._admin.close()
+        if self.own is not None and self._leave:
+            self.own.leave()
 
     def _connect(self) -> None:
         self._admin = psycopg.connect(_for_libpq(self.address), autocommit=True)
@@ -132,7 +135,7 @@ def find(meeting_point: Path) -> Server:
         )
     try:
         shared = cluster.share(meeting_point)
-        return Server(shared.url, shared)
+        return Server(shared.url, shared, leave=True)
     except (OSError, subprocess.SubprocessError) as error:
         raise NotFound(f"PostgreSQL is installed and does not start: {error}") from error
 
