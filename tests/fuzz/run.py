@@ -26,7 +26,7 @@ from tests.support.databases import KINDS
 
 _TOP_UP_EVERY: Final = 25
 # Of each operation in each form.
-_MOST_AT_ONCE: Final = 50
+_MOST_AT_ONCE: Final = 20
 
 
 @dataclass

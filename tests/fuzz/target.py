@@ -58,6 +58,8 @@ class Target:
 
     def top_up(self) -> None:
         """One more approval in each state. What is redeemed now has an unknown outcome a second later."""
+        # The server closes what was idle while cases were drawn.
+        self._client.close()
         self._keep("redeemed", self.fresh("redeemed"), self.fresh("redeemed"))
         self._keep("pending", self.ask(), self.ask(reviewers=["user:alice"], expires_in=3_600))
         self._keep("expired", self.ask(expires_in=1))

@@ -114,6 +114,98 @@ def test_every_fault_is_told_at_once(untouched: Project) -> None:
     assert {error["pointer"] for error in reply.json()["errors"]} == {"/name", "/summary", "/zzz"}
 
 
+@pytest.mark.parametrize(
+    ("reviewer", "fits"),
+    [
+        ("user:alice", True),
+        ("user:ALICE", True),
+        ("user:", False),
+        ("alice", False),
+        ("USER:alice", False),
+        ("user: alice", False),
+        ("user:alice ", False),
+        ("user:al%", False),
+        ("user:_lice", False),
+        ("user:*", False),
+        ("user:alıce", False),
+        ("user:ａlice", False),
+        ("user:alice\n", False),
+        ("user:app", False),
+        ("", False),
+    ],
+)
+def test_reviewers(project: Project, reviewer: str, fits: bool) -> None:
+    reply = post(project, json.dumps({"name": "a", "reviewers": [reviewer]}).encode())
+    if fits:
+        assert reply.json()["requirement"]["reviewers"] == ["user:alice"]
+    else:
+        assert code(reply) == (422, "no_eligible_reviewer")
+        assert reply.json()["errors"][0]["pointer"] == "/reviewers/0"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("carol", 201),
+        ("a.b_c@d+e-f", 201),
+        ("x" * 64, 201),
+        ("alice", (409, "name_taken")),
+        ("ALICE", (409, "name_taken")),
+        ("x" * 65, (422, "invalid")),
+        ("", (422, "invalid")),
+        ("-a", (422, "invalid")),
+        ("a b", (422, "invalid")),
+        ("alice\n", (422, "invalid")),
+        ("alıce", (422, "invalid")),
+        ("ａlice", (422, "invalid")),
+        ("al%", (422, "invalid")),
+        ("user:alice", (422, "invalid")),
+    ],
+)
+def test_names_of_principals(project: Project, name: str, told: Any) -> None:
+    reply = project.call("admin", "POST", "/v1/principals", json={"name": name, "kind": "human"})
+    assert (reply.status_code if told == 201 else code(reply)) == told
+
+
+def test_bodies_of_principals_and_keys(project: Project) -> None:
+    before = len(project.call("auditor", "GET", "/v1/events?limit=200").json()["data"])
+    principal = project.ids["app"]
+    for path, body, pointer in (
+        ("principals", {"name": "carol", "kind": "person"}, "/kind"),
+        ("principals", {"name": "carol", "kind": "human", "role": "owner"}, "/role"),
+        ("principals", {"name": "carol", "kind": "service", "owner": "prn_x"}, "/owner"),
+        ("principals", {"name": "carol", "kind": "service", "owner": principal}, "/owner"),
+        ("principals", {"name": "carol", "kind": "service", "owner": "%"}, "/owner"),
+        ("principals", {"name": "carol", "kind": "service", "owner": ""}, "/owner"),
+        ("keys", {"principal": "prn_x", "scopes": ["work"]}, "/principal"),
+        ("keys", {"principal": principal.upper(), "scopes": ["work"]}, "/principal"),
+        ("keys", {"principal": f"{principal[:-1]}_", "scopes": ["work"]}, "/principal"),
+        ("keys", {"principal": principal, "scopes": []}, "/scopes"),
+        ("keys", {"principal": principal, "scopes": ["Work"]}, "/scopes/0"),
+        ("keys", {"principal": principal, "scopes": ["approvals:create", "approvals:decide"]}, "/scopes"),
+        ("keys", {"principal": principal, "scopes": ["work"], "expires_in": 0}, "/expires_in"),
+        ("keys", {"principal": principal, "scopes": ["work"], "expires_in": 2**63}, "/expires_in"),
+    ):
+        reply = project.call("admin", "POST", f"/v1/{path}", json=body)
+        assert reply.status_code in (403, 422), (body, reply.text)
+        if reply.status_code == 422:
+            assert reply.json()["errors"][0]["pointer"] == pointer, (body, reply.text)
+    assert len(project.call("auditor", "GET", "/v1/events?limit=200").json()["data"]) == before
+
+
+def test_idempotency_keys(project: Project) -> None:
+    body = b'{"name": "a"}'
+    for key in ("", "k" * 256, "k\x7f", b"k\xe9", "a\tb", b"\xff"):
+        reply = post(project, body, **{"Idempotency-Key": key})  # type: ignore[arg-type]
+        assert code(reply) == (400, "invalid_parameter"), key
+    assert stored(project) == 0
+    # What looks alike is not the same: each asks for itself.
+    keys = ["k", "K", "k%", "k_", "k*", "'; --", "\\", "k" * 255, "~!@#$^&()", "k k"]
+    made = [post(project, body, **{"Idempotency-Key": key}).json()["id"] for key in keys]
+    assert len(set(made)) == len(keys)
+    assert [post(project, body, **{"Idempotency-Key": key}).json()["id"] for key in keys] == made
+
+
 def test_media_types(untouched: Project) -> None:
     for media_type in ("text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"):
         assert code(post(untouched, b'{"name": "a"}', media_type)) == (415, "media_type")
