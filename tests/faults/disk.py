@@ -27,15 +27,16 @@ def unavailable() -> str | None:
 
 
 @contextmanager
-def small_disk(folder: Path, mebibytes: int) -> Iterator[Path]:
-    """While it lasts, `folder` is a disk of that size. Whatever was on it is gone afterwards."""
-    folder.mkdir()
-    _mount(folder, mebibytes).check_returncode()
+def small_disk(mebibytes: int) -> Iterator[Path]:
+    """A folder that is a disk of that size, and gone afterwards. Everybody may look in."""
+    folder = tempfile.mkdtemp(prefix="signoff-disk-")
+    _mount(Path(folder), mebibytes).check_returncode()
     try:
-        yield folder
+        yield Path(folder)
     finally:
         # Lazily: a killed server may not have let go of its files yet.
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", folder], check=True)
+        os.rmdir(folder)
 
 
 class Ballast:
@@ -59,5 +60,5 @@ class Ballast:
 
 
 def _mount(folder: Path, mebibytes: int) -> "subprocess.CompletedProcess[str]":
-    command = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=0755", "tmpfs", str(folder)]
     return subprocess.run(command, capture_output=True, text=True, check=False)

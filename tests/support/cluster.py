@@ -80,9 +80,9 @@ class Cluster:
         self._users.close()
 
 
-def make() -> Cluster:
-    """A new cluster. Raises OSError or CalledProcessError where it does not come to be."""
-    folder = Path(tempfile.mkdtemp(prefix="signoff-postgres-"))
+def make(place: Path | None = None) -> Cluster:
+    """A new cluster, in the folder `place`. Raises OSError or CalledProcessError where it does not come to be."""
+    folder = Path(tempfile.mkdtemp(prefix="signoff-postgres-", dir=place))
     try:
         (folder / "users").touch()
         if (user := owner()) is not None:
