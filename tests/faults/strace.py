@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 _WRITING: Final = "fdatasync,fsync,pwrite64,pwritev,write,writev,sendto,sendmsg"
@@ -75,6 +76,22 @@ def read(lines: Iterable[str]) -> list[Call]:
         elif (result := _RESULT.search(rest)) is not None:
             call.ended, call.result = place, int(result[1])
     return calls
+
+
+@contextmanager
+def attached(path: Path, *pids: int) -> Iterator[None]:
+    """While it lasts, the writing and syncing of running processes, and of those that they start, is recorded."""
+    targets = [word for pid in pids for word in ("-p", str(pid))]
+    command = ["strace", "-f", "-y", "-xx", "-s", "1000000", "-e", f"trace={_WRITING}", "-o", str(path), *targets]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        for _ in pids:
+            assert "attached" in (said := process.stderr.readline()), said
+        yield
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ import pytest
 from tests.faults import strace
 from tests.faults.durable import Reply, replies, unproven
 from tests.faults.strace import Call
+from tests.support.cluster import Cluster
+from tests.support.databases import on_server
 from tests.support.plain import Plain
+from tests.support.postgres import Server
 from tests.support.server import DEV, RunningServer
 
 pytestmark = pytest.mark.faults
@@ -28,18 +31,44 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Call], dict[tup
     folder = tmp_path_factory.mktemp("synced")
     record = folder / "calls"
     with RunningServer(folder, code=strace.recording(str(record), DEV)) as server:
-        with httpx.Client(base_url=server.url, limits=httpx.Limits(max_connections=AT_ONCE)) as client:
-            for _ in range(ONE_BY_ONE):
-                gate(server, client)
-            with ThreadPoolExecutor(AT_ONCE) as threads:
-                list(threads.map(lambda _: gate(server, client), range(AT_ONCE)))
-            events = client.get("/v1/events", params={"limit": 200}, headers=server.reviewer()).json()["data"]
+        events = gates(server)
         server.process.terminate()
         assert server.process.stdout is not None
         server.process.stdout.read()
     with record.open() as lines:
-        calls = strace.read(lines)
-    return calls, {(event["subject"], event["type"]): event["id"] for event in events}
+        return strace.read(lines), events
+
+
+@pytest.fixture(scope="module")
+def seen_on_postgres(
+    own_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[Call], dict[tuple[str, str], str]]:
+    """As `seen`, with the processes of a PostgreSQL."""
+    if (why := strace.unavailable()) is not None:
+        pytest.skip(why)
+    folder = tmp_path_factory.mktemp("synced")
+    record, postmaster = folder / "calls", own_cluster.folder / "data" / "postmaster.pid"
+    with ExitStack() as stack:
+        databases = stack.enter_context(on_server(Server(own_cluster.url, own_cluster)))
+        database = stack.enter_context(databases.empty())
+        server = stack.enter_context(RunningServer(folder, database=database))
+        connection = stack.enter_context(databases.server.connect("postgres"))
+        others = [pid for (pid,) in connection.execute("SELECT pid FROM pg_stat_activity")]
+        stack.enter_context(strace.attached(record, server.pid, int(postmaster.read_text().split()[0]), *others))
+        events = gates(server)
+    with record.open() as lines:
+        return strace.read(lines), events
+
+
+def gates(server: RunningServer) -> dict[tuple[str, str], str]:
+    """Some gates one by one and some at once; the ids of what was recorded."""
+    with httpx.Client(base_url=server.url, limits=httpx.Limits(max_connections=AT_ONCE)) as client:
+        for _ in range(ONE_BY_ONE):
+            gate(server, client)
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            list(threads.map(lambda _: gate(server, client), range(AT_ONCE)))
+        events = client.get("/v1/events", params={"limit": 200}, headers=server.reviewer()).json()["data"]
+    return {(event["subject"], event["type"]): event["id"] for event in events}
 
 
 def gate(server: RunningServer, client: httpx.Client) -> None:
@@ -81,6 +110,14 @@ def test_the_log_is_synced_before_the_first_byte_of_each_reply(seen: Any) -> Non
     assert len(acknowledged) == 4 * (ONE_BY_ONE + AT_ONCE)
     assert len({event for _, event in acknowledged}) == len(acknowledged)
     assert unproven(seen[0], acknowledged) == []
+
+
+def test_the_log_of_postgres_is_synced_before_the_first_byte_of_each_reply(seen_on_postgres: Any) -> None:
+    acknowledged, calls = told(seen_on_postgres), seen_on_postgres[0]
+    assert len(acknowledged) == 4 * (ONE_BY_ONE + AT_ONCE)
+    assert unproven(calls, acknowledged, postgres=True) == []
+    unsynced = [call for call in calls if call.name != "fdatasync"]
+    assert len(unproven(unsynced, acknowledged, postgres=True)) == len(acknowledged)
 
 
 def test_commits_are_gathered(seen: Any) -> None:

@@ -10,9 +10,9 @@ from tests.fuzz.run import fuzz
 from tests.support.databases import Databases
 
 # How many of each kind of case; the same requests are refused before any database is asked.
-BOUNDARY = {"sqlite": 700, "postgres": 350}
-RANDOM = {"sqlite": 250, "postgres": 120}
-ODD = {"sqlite": 500, "postgres": 300}
+BOUNDARY = {"sqlite": 600, "postgres": 250}
+RANDOM = {"sqlite": 160, "postgres": 80}
+ODD = {"sqlite": 400, "postgres": 150}
 
 
 @pytest.mark.timeout(300)  # a busy machine takes its time for some thousand requests
