@@ -9,6 +9,7 @@ from starlette.testclient import WebSocketDenialResponse, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from signoff_server.core import keys
+from signoff_server.core.refusals import Refusal
 from tests.support.databases import Databases
 from tests.support.project import Project, running
 
@@ -126,6 +127,28 @@ def test_the_socket_closes_with_its_key_also_where_that_was_just_used(waiting: P
         with pytest.raises(WebSocketDisconnect) as closed:
             watch.receive_json()
     assert closed.value.code == 4401
+
+
+@pytest.mark.parametrize("asked", ["the approval", "the key"])
+def test_a_database_that_does_not_answer_sends_the_socket_away_to_come_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    made, key = project.ask(), keys.parse(project.keys["app"])
+    assert key is not None
+    assert project.client.portal is not None
+
+    async def away(*_: object) -> None:
+        raise Refusal("unavailable", "The database did not answer.", retry_after=1)
+
+    with socket(project) as watch:
+        watch.send_json({"op": "watch", "ids": [made["id"]]})
+        watch.receive_json()
+        monkeypatch.setattr(project.server.approvals, "decided", away)
+        monkeypatch.setattr(project.server.authenticator, "caller", away)
+        project.client.portal.call(project.server.hub.wake, [made["id"] if asked == "the approval" else key.id])
+        with pytest.raises(WebSocketDisconnect) as closed:
+            watch.receive_json()
+    assert closed.value.code == 1012
 
 
 def test_the_socket_closes_when_its_key_expires(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,8 @@ class WatchSocket:
                 task.result()
         except _Closed as closed:
             await self._say_goodbye(closed)
+        except Refusal as refusal:
+            await self._say_goodbye(_meant(refusal))
         except WebSocketDisconnect:
             pass
         finally:
@@ -145,10 +147,7 @@ class WatchSocket:
         if self._caller.key not in self._look_at:
             return
         del self._look_at[self._caller.key]
-        try:
-            await self._server.authenticator.caller(self._websocket.headers)
-        except Refusal as refusal:
-            raise _Closed(_REVOKED, "the key was revoked or has expired") from refusal
+        await self._server.authenticator.caller(self._websocket.headers)
 
     async def _tell(self, ids: list[str]) -> None:
         if not ids:
@@ -169,3 +168,10 @@ class WatchSocket:
                 await self._websocket.send_text(message.model_dump_json())
         except TimeoutError as error:
             raise _Closed(1008, "too slow to read") from error
+
+
+def _meant(refusal: Refusal) -> _Closed:
+    """A database that does not answer says nothing about a key, and nothing about an approval."""
+    if refusal.code == "unauthenticated":
+        return _Closed(_REVOKED, "the key was revoked or has expired")
+    return _Closed(_RESTARTING, "the server cannot answer just now; come again")
