@@ -61,6 +61,13 @@ def test_a_head_that_is_too_large(server: RunningServer, shape: str) -> None:
         assert reply.status == 431
 
 
+def test_a_head_that_comes_in_parts_behind_another_request(server: RunningServer) -> None:
+    with Wire(server) as wire:
+        assert wire.say(HEALTH + LARGE_HEADS["one header"][:-9]).reply().status == 200
+        (reply,) = wire.say(LARGE_HEADS["one header"][-9:]).replies_to_the_end()
+        assert reply.code == "headers_too_large"
+
+
 def test_a_head_that_is_just_not_too_large(server: RunningServer) -> None:
     with Wire(server) as wire:
         for _ in range(3):

@@ -163,6 +163,16 @@ def test_a_held_request_is_not_a_slow_one(server: RunningServer, http: httpx.Cli
         assert wire.say(HEALTH).reply().status == 200
 
 
+def test_a_stream_without_news_is_not_a_slow_one(server: RunningServer, http: httpx.Client) -> None:
+    with Wire(server) as wire:
+        wire.say(request("GET", "/v1/events/stream", key=server.reviewer_key))
+        assert wire.reply().status == 200
+        wire.hear(b"retry:")
+        assert wire.is_quiet(PATIENCE + 2)
+        approval = ask(http)
+        wire.hear(approval.encode())
+
+
 def test_a_head_that_comes_while_a_request_is_held_must_come_in_time(server: RunningServer, http: httpx.Client) -> None:
     approval = ask(http)
     with Wire(server) as wire:
@@ -185,6 +195,14 @@ def test_a_held_request_ends_with_its_connection_whatever_follows_it(server: Run
 def test_who_does_not_read_an_answer_is_cut_off(server: RunningServer, http: httpx.Client, much: int) -> None:
     with Wire(server, narrow=True) as wire:
         wire.say(request("GET", LIST, key=server.app_key))
+        until(http, "connections", lambda found: found == 2)
+        until(http, "connections", lambda found: found == 1)
+        assert wire.take(much) < much
+
+
+def test_who_does_not_read_a_stream_is_cut_off(server: RunningServer, http: httpx.Client, much: int) -> None:
+    with Wire(server, narrow=True) as wire:
+        wire.say(request("GET", "/v1/events/stream?after=0", key=server.reviewer_key))
         until(http, "connections", lambda found: found == 2)
         until(http, "connections", lambda found: found == 1)
         assert wire.take(much) < much

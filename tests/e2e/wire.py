@@ -93,6 +93,12 @@ class Wire:
             assert self._read == b"", self._read
             return replies
 
+    def hear(self, part: bytes) -> None:
+        """Returns when this has come; it and all before it are forgotten."""
+        while part not in self._read:
+            self._more()
+        self._read = b""
+
     def take(self, size: int) -> int:
         """So many bytes of whatever comes, or fewer at the end."""
         taken = 0

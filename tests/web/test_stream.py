@@ -200,13 +200,21 @@ def test_the_place_is_told_at_every_leap(project: Project, monkeypatch: pytest.M
     assert block.json()["subject"] == made["id"]
 
 
-def test_pages_are_bounded_by_their_bytes(project: Project) -> None:
+def test_pages_and_pieces_are_bounded_by_their_bytes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     large = [project.ask(context={"x": "y" * 60_000}, arguments={"x": "z" * 60_000})["id"] for _ in range(5)]
+    seen, sizes = readings(project, monkeypatch), []
+
+    def pieces(answer: Answer) -> Iterator[bytes]:
+        while piece := answer.read():
+            sizes.append(len(piece))
+            yield piece
+
     with asked(project, "auditor", "GET", f"{STREAM}?after=0&type=approval.*") as answer:
-        answer.read()
-        pieces = [answer.read() for _ in range(3)]
-    assert [each.json()["subject"] for each in blocks(pieces)] == large
-    assert max(map(len, pieces)) < 300_000
+        feed = blocks(pieces(answer))
+        next(feed)
+        assert [next(feed).json()["subject"] for _ in large] == large
+    assert seen.count("_page") == 3
+    assert max(sizes) == 64 * 1024
 
 
 def readings(project: Project, monkeypatch: pytest.MonkeyPatch) -> list[str]:

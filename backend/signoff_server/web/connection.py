@@ -5,11 +5,13 @@ Requests that came whole before them are answered first, in their order, so that
 request. What is refused here never reaches the application, and is told as a problem like every other no.
 """
 
+import asyncio
 import logging
 from math import inf
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from signoff_server import limits
@@ -25,20 +27,25 @@ Stage = Literal["head", "body", "nothing", "idle", "end"]
 
 
 class Connection(Patient, HttpToolsProtocol):
-    """`_taken` counts what came in this stage as it came; `_running` is the request that is being answered."""
+    """`_taken` is how much came in this stage, `_came` since the connection was idle; `_body` without what frames it.
+
+    `_running` is the request that is being answered.
+    """
+
+    __slots__ = ("_body", "_came", "_read_by", "_refusal", "_running", "_stage", "_taken")
 
     def __init__(self, server: Server, **uvicorns: Any) -> None:
-        super().__init__(**uvicorns)
-        self._server = server
+        super().__init__(server, **uvicorns)
+        self.pipeline = cast(Any, _Line())
         self._stage: Stage = "head"
         self._read_by = inf
-        self._taken = 0
-        self._body = 0
+        self._came = self._taken = self._body = 0
         self._running: RequestResponseCycle | None = None
         self._refusal: Refusal | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.flow = _Flow(transport)
         self._server.metrics.connections.inc()
         self._read("head", limits.HEAD_SECONDS)
 
@@ -62,6 +69,8 @@ class Connection(Patient, HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._stage == "idle":
             self._read("head", limits.HEAD_SECONDS)
+            self._came = 0
+        self._came += len(data)
         self._taken += len(data)
         if self._stage == "end":
             if self._taken > limits.LINGER_BYTES:
@@ -89,16 +98,19 @@ class Connection(Patient, HttpToolsProtocol):
             self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        parser = self.parser
-        version, upgrade = parser.get_http_version(), parser.should_upgrade()
-        waits = head.check(head.Head(parser.get_method(), self.url, version, self.headers, upgrade))
+        version = self.parser.get_http_version()
+        if self._came > limits.HEAD_BYTES:
+            head.check_size(self.url, self.headers)
+        found = head.check(self.url, version, self.headers)
+        if self.parser.should_upgrade():
+            head.check_upgrade(self.parser.get_method(), version, found)
         if len(self.pipeline) >= limits.PIPELINED:
             raise Refusal("rate_limited", f"At most {limits.PIPELINED} requests wait on a connection.", retry_after=1)
-        self.expect_100_continue = waits
+        self.expect_100_continue = head.expects_continue(found, version)
+        super().on_headers_complete()
         self._read("body", limits.BODY_SECONDS)
         self._body = 0
-        super().on_headers_complete()
-        if waits:
+        if self.expect_100_continue:
             # Who is answered before it sends its body may or may not send it: what comes next could be either.
             self.cycle.keep_alive = False
 
@@ -117,7 +129,8 @@ class Connection(Patient, HttpToolsProtocol):
     def _read(self, stage: Stage, seconds: float) -> None:
         self._stage, self._taken = stage, 0
         self._read_by = self.loop.time() + seconds
-        self.due = min(self.due, self._read_by)
+        if self._read_by < self.due:
+            self.due = self._read_by
 
     def _check_size(self) -> None:
         """Of a head that is not whole yet, and of a body with all that frames it."""
@@ -181,7 +194,7 @@ class Connection(Patient, HttpToolsProtocol):
     def _give_up(self, broken: RequestResponseCycle) -> None:
         """Take back a request whose body never came whole."""
         if self.pipeline:
-            self.pipeline.popleft()
+            del self.pipeline[0]
             return
         if broken.response_complete:
             # It was answered before; there is nothing left to say.
@@ -207,6 +220,28 @@ class Connection(Patient, HttpToolsProtocol):
         self.transport.write_eof()
         self.flow.resume_reading()
         self._read("end", limits.LINGER_SECONDS)
+
+
+class _Line(list[Any]):
+    """The requests that wait: nearly always none, and a deque takes 700 bytes for that."""
+
+    __slots__ = ()
+
+    def appendleft(self, last: Any) -> None:
+        self.insert(0, last)
+
+
+class _Flow(FlowControl):
+    """Without an event (a kilobyte) as long as nobody waits for it."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.read_paused = self.write_paused = False
+
+    def pause_writing(self) -> None:
+        if not self.write_paused:
+            self.write_paused = True
+            self._is_writable_event = asyncio.Event()
 
 
 def _meant(error: httptools.HttpParserError) -> Refusal:

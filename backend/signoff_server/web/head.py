@@ -6,7 +6,8 @@ is refused: RFC 9112, sections 3.2, 5, 6.1 and 6.3, and all that a server may, b
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Final
 
 from signoff_server import limits
 from signoff_server.core.refusals import Refusal
@@ -27,50 +28,52 @@ _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5
 _LONGEST_LENGTH: Final = 16
 
 
-class Head(NamedTuple):
-    """`upgrade`: it asks for another protocol. Names of headers are in lower case."""
-
-    method: bytes
-    target: bytes
-    version: str
-    headers: Sequence[tuple[bytes, bytes]]
-    upgrade: bool
+Headers = Sequence[tuple[bytes, bytes]]
 
 
-def check(head: Head) -> bool:
-    """Whether the client waits for `100 Continue`. Raises `Refusal`: 400, 413 or 431."""
-    if head.version not in ("1.1", "1.0"):
+def check(target: bytes, version: str, headers: Headers) -> dict[bytes, bytes]:
+    """Those of the headers (names in lower case) that decide what a request is. Raises `Refusal`: 400 or 413."""
+    if version not in ("1.1", "1.0"):
         raise malformed("Speak HTTP/1.1.")
-    if not head.target.startswith(b"/") or b"#" in head.target:
+    if target[:1] != b"/" or b"#" in target:
         raise malformed("The target of a request is a path, with or without a query.")
-    found = _found_once(head)
-    _check_host(found.get(b"host"), head.version)
-    _check_framing(found, head.version)
-    if head.upgrade:
-        _check_upgrade(head, found)
-    expected = found.get(b"expect")
-    if expected is not None and expected.lower() != b"100-continue":
-        raise malformed("Expect can be 100-continue and nothing else.")
-    return expected is not None and head.version == "1.1"
-
-
-def malformed(detail: str) -> Refusal:
-    return Refusal("malformed_request", f"{detail} The connection is closed.")
-
-
-def _found_once(head: Head) -> Mapping[bytes, bytes]:
-    """The headers that decide what a request is. Raises `Refusal` where there are two of one name."""
     found: dict[bytes, bytes] = {}
-    size = len(head.target)
-    for name, value in head.headers:
-        size += len(name) + len(value) + 4
+    for name, value in headers:
         if name in _ONCE:
             if name in found:
                 raise malformed(f"The header {name.decode()} stands there twice.")
             found[name] = value
-    if size > limits.HEAD_BYTES:
-        raise too_long()
+    _check_host(found.get(b"host"), version)
+    _check_framing(found.get(b"transfer-encoding"), found.get(b"content-length"), version)
     return found
+
+
+def check_size(target: bytes, headers: Headers) -> None:
+    """Raises `Refusal`: 431."""
+    if len(target) + sum(len(name) + len(value) + 4 for name, value in headers) > limits.HEAD_BYTES:
+        raise too_long()
+
+
+def expects_continue(found: Mapping[bytes, bytes], version: str) -> bool:
+    """Whether the client waits for `100 Continue`. Raises `Refusal`."""
+    expected = found.get(b"expect")
+    if expected is None:
+        return False
+    if expected.lower() != b"100-continue":
+        raise malformed("Expect can be 100-continue and nothing else.")
+    return version == "1.1"
+
+
+def check_upgrade(method: bytes, version: str, found: Mapping[bytes, bytes]) -> None:
+    """Raises `Refusal` for all but what begins a websocket."""
+    if found.get(b"upgrade", b"").lower() != b"websocket" or method != b"GET" or version != "1.1":
+        raise malformed("The only upgrade is a GET to websocket.")
+    if b"transfer-encoding" in found or int(found.get(b"content-length", b"0")) > 0:
+        raise malformed("An upgrade has no body.")
+
+
+def malformed(detail: str) -> Refusal:
+    return Refusal("malformed_request", f"{detail} The connection is closed.")
 
 
 def too_long() -> Refusal:
@@ -88,12 +91,16 @@ def _check_host(host: bytes | None, version: str) -> None:
     if host is None:
         if version == "1.1":
             raise malformed("A request has a Host header.")
-    elif not _HOST.fullmatch(host):
+    elif not _is_host(host):
         raise malformed("The Host header is a name or an address, with or without a port.")
 
 
-def _check_framing(found: Mapping[bytes, bytes], version: str) -> None:
-    coding, length = found.get(b"transfer-encoding"), found.get(b"content-length")
+@lru_cache(256)
+def _is_host(host: bytes) -> bool:
+    return _HOST.fullmatch(host) is not None
+
+
+def _check_framing(coding: bytes | None, length: bytes | None, version: str) -> None:
     if coding is not None and (coding.lower() != b"chunked" or length is not None or version != "1.1"):
         raise malformed("A body has a Content-Length, or in HTTP/1.1 the Transfer-Encoding chunked and no other.")
     if length is not None:
@@ -102,10 +109,3 @@ def _check_framing(found: Mapping[bytes, bytes], version: str) -> None:
             raise malformed("The Content-Length is no length.")
         if int(digits) > limits.BODY_BYTES:
             raise too_large()
-
-
-def _check_upgrade(head: Head, found: Mapping[bytes, bytes]) -> None:
-    if found.get(b"upgrade", b"").lower() != b"websocket" or head.method != b"GET" or head.version != "1.1":
-        raise malformed("The only upgrade is a GET to websocket.")
-    if b"transfer-encoding" in found or int(found.get(b"content-length", b"0")) > 0:
-        raise malformed("An upgrade has no body.")

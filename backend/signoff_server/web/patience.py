@@ -6,9 +6,10 @@ comparisons for each open connection, twice a second.
 
 import asyncio
 from collections.abc import Iterable
-from typing import cast
+from typing import Any
 
 from signoff_server import limits
+from signoff_server.web.server import Server
 
 
 class Patient:
@@ -17,11 +18,18 @@ class Patient:
     Progress counts, not time: a large answer may take as long as it takes, over a slow line too.
     """
 
+    # Beyond thirty attributes in a dictionary of its own, each connection would take a kilobyte more.
+    __slots__ = ("_server", "_unread", "_unread_until", "due")
+
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
-    due = 0.0
-    _unread = 0
-    _unread_until: float | None = None
+
+    def __init__(self, server: Server, **uvicorns: Any) -> None:
+        super().__init__(**uvicorns)
+        self._server = server
+        self.due = 0.0
+        self._unread = 0
+        self._unread_until: float | None = None
 
     def pause_writing(self) -> None:
         """More lies here than the peer has taken."""
@@ -54,8 +62,8 @@ class Patient:
         self.due = self._unread_until = now + limits.UNREAD_SECONDS
 
 
-def look_at_all(connections: Iterable[object], now: float) -> None:
-    for each in tuple(connections):
-        connection = cast(Patient, each)
+def look_at_all(connections: Iterable[Any], now: float) -> None:
+    """`connections` are all `Patient`."""
+    for connection in tuple(connections):
         if connection.due <= now:
             connection.look(now)

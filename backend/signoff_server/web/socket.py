@@ -15,13 +15,10 @@ from signoff_server.core.refusals import Refusal
 from signoff_server.web import head
 from signoff_server.web.patience import Patient
 from signoff_server.web.problems import last_words
-from signoff_server.web.server import Server
 
 
 class SocketConnection(Patient, WebSocketsSansIOProtocol):
-    def __init__(self, server: Server, **uvicorns: Any) -> None:
-        super().__init__(**uvicorns)
-        self._server = server
+    __slots__ = ()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.metrics.connections.dec()
@@ -62,6 +59,13 @@ class SocketConnection(Patient, WebSocketsSansIOProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self.writable.set()
+
+    def shutdown(self) -> None:
+        if self.writable.is_set():
+            super().shutdown()
+        else:
+            # Its goodbye would never arrive, and everybody would wait for it.
+            self.transport.abort()
 
     def handle_ping(self) -> None:
         if self.writable.is_set():

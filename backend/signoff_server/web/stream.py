@@ -30,6 +30,7 @@ _RETRY_MS: Final = 1_000
 _HEARTBEAT: Final = 15.0
 _GOODBYE: Final = 0.1
 _LEAP: Final = 1_000
+_PIECE: Final = 64 * 1024
 
 
 async def stream_events(call: Call) -> Response:
@@ -168,11 +169,13 @@ class EventStream(_Beginning):
         await self._write(before + place + b"\n")
 
     async def _write(self, data: bytes) -> None:
-        await self._say({"type": "http.response.body", "body": data, "more_body": True})
+        # In pieces, so that a slow line has its time for each of them.
+        for start in range(0, len(data), _PIECE):
+            await self._say({"type": "http.response.body", "body": data[start : start + _PIECE], "more_body": True})
         self._beat_at = time.monotonic() + _HEARTBEAT
 
     async def _say(self, message: Message) -> None:
-        """Raises `TimeoutError` where the client does not read: what waits to be written is a page at most."""
+        """Raises `TimeoutError` where the client does not read."""
         async with asyncio.timeout(_GOODBYE if self._server.hub.stopping else limits.UNREAD_SECONDS) as self._writing:
             await self._send(message)
         self._writing = None
