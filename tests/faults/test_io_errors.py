@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +11,10 @@ import pytest
 from tests.crash.verify import check_copy
 from tests.faults import strace
 from tests.faults.gates import Gates, Seen, unkept
-from tests.support.databases import Sqlite
+from tests.support.cluster import Cluster
+from tests.support.databases import Postgres, Sqlite, on_server
 from tests.support.plain import Plain
+from tests.support.postgres import Server
 from tests.support.server import RunningServer
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
@@ -96,3 +98,36 @@ def test_whoever_was_refused_and_asks_again_after_a_death_gets_one_approval(tmp_
         ]
         server.kill()
         assert check_copy(sqlite, server.database) == []
+
+
+def test_postgres_that_cannot_sync_its_log(own_cluster: Cluster, tmp_path: Path) -> None:
+    """It gives up what it was at and recovers; its callers are told to ask again, and nothing is lost or doubled."""
+    if (why := strace.unavailable()) is not None:
+        pytest.skip(why)
+    with ExitStack() as stack:
+        databases = stack.enter_context(on_server(Server(own_cluster.url, own_cluster)))
+        database = stack.enter_context(databases.empty())
+        # The connection by which the database is dropped dies with the others, and this opens it anew.
+        stack.callback(databases.server.crash)
+        server = stack.enter_context(RunningServer(tmp_path, database=database))
+        seen = Seen()
+        gates = stack.enter_context(closing(Gates(server, "one", seen, patience=2_000)))
+        for _ in range(3):
+            assert gates.go_through()
+            failing = ExitStack()
+            for backend in writers(databases):
+                failing.enter_context(strace.failing(backend, "fdatasync:error=EIO:when=1"))
+            assert gates.go_through(), seen
+            failing.close()
+        assert seen.wrong == []
+        assert set(seen.refused) == {"unavailable"}
+        assert unkept(server, seen) == []
+        server.terminate()
+        assert check_copy(databases, server.database) == []
+
+
+def writers(databases: Postgres) -> list[int]:
+    """The processes of PostgreSQL that work for a server's writers."""
+    asked = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    with databases.server.connect("postgres") as connection:
+        return [pid for (pid,) in connection.execute(asked)]
