@@ -29,6 +29,7 @@ _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _RETRY_MS: Final = 1_000
 _HEARTBEAT: Final = 15.0
 _GOODBYE: Final = 0.1
+_CUT_WITHIN: Final = 1.0
 _LEAP: Final = 1_000
 _PIECE: Final = 64 * 1024
 
@@ -93,8 +94,10 @@ class EventStream(_Beginning):
             with hub.listening((self._sort.project, key), self._hear), self._server.metrics.streams.track_inprogress():
                 await self._serve()
         except TimeoutError:
-            # Too slow to read: it is left without a word, since it would not hear one.
-            pass
+            # Too slow to read: it is left without a word, since it would not hear one. Its connection is cut off for
+            # the same reason, and a stream that ends before that would pass for a mistake of ours.
+            if not hub.stopping:
+                await asyncio.wait((gone,), timeout=_CUT_WITHIN)
         finally:
             gone.cancel()
             feed.leave(key)
