@@ -137,7 +137,7 @@ def test_a_database_that_does_not_answer_sends_the_socket_away_to_come_again(
     assert key is not None
     assert project.client.portal is not None
 
-    async def away(*_: object) -> None:
+    async def away(*_: object, **__: object) -> None:
         raise Refusal("unavailable", "The database did not answer.", retry_after=1)
 
     with socket(project) as watch:
@@ -201,3 +201,15 @@ def test_what_cannot_be_an_id_is_told_so_and_not_kept(project: Project) -> None:
         assert {message["code"] for message in told} == {"not_found"}
         # The key of the socket is listened for too.
         assert len(project.server.hub) == 2
+
+
+def test_who_begins_to_wait_late_sees_it_as_it_is_and_not_as_it_closed(project: Project) -> None:
+    made = project.approved()
+    project.redeem(made)
+    path, body = f"/v1/approvals/{made['id']}", {"fence": 1, "outcome": "succeeded"}
+    project.call("app", "POST", f"{path}/outcome", json=body)
+    assert project.call("app", "GET", f"{path}?wait=5").json()["redemption"]["outcome"] == "succeeded"
+    with socket(project) as watch:
+        watch.send_json({"op": "watch", "ids": [made["id"]]})
+        watch.receive_json()
+        assert watch.receive_json()["approval"]["redemption"]["outcome"] == "succeeded"

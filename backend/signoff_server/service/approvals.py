@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -214,11 +214,14 @@ class Approvals:
             raise Refusal("not_found", "There is no such approval.")
         return view
 
-    async def decided(self, caller: Caller, ids: list[str]) -> dict[str, ApprovalView | None]:
+    async def decided(
+        self, caller: Caller, ids: list[str], *, woken: Collection[str] = ()
+    ) -> dict[str, ApprovalView | None]:
         """What came of `ids`: the approval for one that is no longer pending, None for one that does not exist for
-        the caller. Those that are pending are left out, and cost no reading of what was asked.
+        the caller. Those that are pending are left out, and cost no reading of what was asked; nor do those `woken`
+        for, where this process saw them close.
         """
-        known = [await self.just_closed(caller, id_) for id_ in ids]
+        known = [await self.just_closed(caller, id_) for id_ in ids if id_ in woken]
         found: dict[str, ApprovalView | None] = {view.state.id: view for view in known if view is not None}
         rest = [id_ for id_ in ids if id_ not in found]
         return found | await self._decided(caller, rest) if rest else found

@@ -34,6 +34,9 @@ class _Kept(Generic[K, V]):
         if len(self._of) > _KEPT:
             self._of.popitem(last=False)
 
+    def drop(self, key: K) -> None:
+        self._of.pop(key, None)
+
     def get(self, key: K) -> V | None:
         return self._of.get(key)
 
@@ -57,9 +60,15 @@ class Views:
                 self._payloads.put((committed.project, event.seq), change.payload.body)
             if state.closed_seq == event.seq:
                 self._closed.put((committed.project, state.id), state)
+            else:
+                # It was redeemed or more: how it closed is not how it is.
+                self._closed.drop((committed.project, state.id))
 
     def closed(self, project: str, approval: str) -> Approval | None:
-        """The approval as it was when it left `pending`, where this process saw that lately."""
+        """The approval as it was when it left `pending`, where this process saw that lately and nothing since.
+
+        For whoever saw it pending and was woken: another process may have gone on with it meanwhile.
+        """
         return self._closed.get((project, approval))
 
     async def of(self, project: str, state: Approval, lease_until: int | None = None) -> ApprovalView:

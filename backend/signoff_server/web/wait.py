@@ -26,9 +26,9 @@ async def hold(call: Call, approval: str, seconds: int) -> ApprovalView:
     try:
         with server.hub.listening((approval, caller.key), held.wake):
             while True:
-                held.woken = False
+                was_woken, held.woken = held.woken, False
                 await server.authenticator.caller(call.request.headers)
-                view = await server.approvals.just_closed(caller, approval)
+                view = await server.approvals.just_closed(caller, approval) if was_woken else None
                 view = view or await server.approvals.get(caller, approval)
                 if view.state.status != "pending" or held.over():
                     return view

@@ -46,7 +46,8 @@ class WatchSocket:
         self._caller = caller
         self._websocket = websocket
         self._watched: set[str] = set()
-        self._look_at: dict[str, None] = {}
+        # Subject -> whether the hub spoke of it, or it is only new here.
+        self._look_at: dict[str, bool] = {}
         self._something = asyncio.Event()
 
     async def run(self) -> None:
@@ -78,7 +79,7 @@ class WatchSocket:
                 await self._websocket.close(closed.code, closed.reason)
 
     def _woken(self, subject: str) -> None:
-        self._look_at[subject] = None
+        self._look_at[subject] = True
         self._something.set()
 
     # ------------------------------------------------------------ what the client says
@@ -108,7 +109,8 @@ class WatchSocket:
             self._server.hub.listen(approval, self._woken)
         await self._send(models.Watching(count=len(self._watched)))
         for approval in real:
-            self._woken(approval)
+            self._look_at.setdefault(approval, False)
+            self._something.set()
         for unreal in set(ids) - real:
             await self._send(models.WatchError(id=unreal, code="not_found"))
 
@@ -129,11 +131,10 @@ class WatchSocket:
                 raise _Closed(_RESTARTING, "the server is restarting")
             await self._check_key()
             batch = list(self._look_at)[:_READ_AT_ONCE]
-            for subject in batch:
-                del self._look_at[subject]
+            woken = {subject for subject in batch if self._look_at.pop(subject)}
             if not self._look_at:
                 self._something.clear()
-            await self._tell([subject for subject in batch if subject in self._watched])
+            await self._tell([subject for subject in batch if subject in self._watched], woken)
 
     async def _something_or_key_check(self) -> None:
         # That a key was revoked is told by an event; that it expired is not.
@@ -141,7 +142,7 @@ class WatchSocket:
             async with asyncio.timeout(_KEY_CHECK):
                 await self._something.wait()
         except TimeoutError:
-            self._look_at[self._caller.key] = None
+            self._look_at[self._caller.key] = True
 
     async def _check_key(self) -> None:
         if self._caller.key not in self._look_at:
@@ -149,10 +150,10 @@ class WatchSocket:
         del self._look_at[self._caller.key]
         await self._server.authenticator.caller(self._websocket.headers)
 
-    async def _tell(self, ids: list[str]) -> None:
+    async def _tell(self, ids: list[str], woken: set[str]) -> None:
         if not ids:
             return
-        news = await self._server.approvals.decided(self._caller, ids)
+        news = await self._server.approvals.decided(self._caller, ids, woken=woken)
         now = self._server.world.now()
         for approval, view in news.items():
             self._forget([approval])
