@@ -4,7 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 N      ?= 20
-WORKERS ?= 2
+# One more than the cores of a small machine: many tests wait for a deadline.
+WORKERS ?= 3
 
 .PHONY: demo test test-core test-server check format crash fuzz bench openapi clean
 
