@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from signoff_server.core import approval_state
 from signoff_server.core import approvals as core
-from signoff_server.core.approvals import Approval, Requirement
+from signoff_server.core.approval_state import Approval, Requirement
 from signoff_server.core.events import SYSTEM, Actor, Event, Payload, Recorded, from_text, to_text
 from signoff_server.core.refusals import CODES, Refusal
 
@@ -28,7 +29,7 @@ REQUEST = core.Request(APP, NOTHING, "payments.wire", "sha256:x", 10_000, owner=
 def apply(state: Approval | None, event: Event, now: int, actor: Actor) -> Approval:
     version = 1 if state is None else state.requested_seq + 1
     recorded = Recorded(version, "evt", event.type, 1, "apr_1", version, now, actor, event.facts, "")
-    return core.evolve(state, recorded)
+    return approval_state.evolve(state, recorded)
 
 
 def start(requirement: Requirement = Requirement()) -> Approval:  # noqa: B008 - frozen
@@ -40,9 +41,9 @@ def commands(state: Approval, now: int) -> Iterator[tuple[core.Command, Actor]]:
     """Everything that anybody could try."""
     for who in (ALICE, BOB, OWNER, ROBOT, APP):
         for decision in ("approved", "rejected"):
-            yield core.Decide(who, NOTHING, decision, True), who
-    yield core.Decide(ALICE, NOTHING, "rejected", False), ALICE
-    yield core.Decide(ALICE, NOTHING, "approved", False, seen="sha256:other"), ALICE
+            yield core.Decide(who, NOTHING, decision, "because"), who
+    yield core.Decide(ALICE, NOTHING, "rejected", None), ALICE
+    yield core.Decide(ALICE, NOTHING, "approved", None, seen="sha256:other"), ALICE
     for who, admin in ((APP, False), (ALICE, False), (BOB, True)):
         yield core.Cancel(who, NOTHING, admin), who
     yield core.Expire(NOTHING), SYSTEM
@@ -201,7 +202,7 @@ def test_each_loser_hears_the_code_of_what_won() -> None:
 def test_who_may_not_decide_hears_why(actor: Actor, code: str) -> None:
     state = start(Requirement(reviewers=("prn_alice",)))
     with pytest.raises(Refusal) as refused:
-        core.decide(state, core.Decide(actor, NOTHING, "approved", False), T0)
+        core.decide(state, core.Decide(actor, NOTHING, "approved", None), T0)
     assert refused.value.code == code
 
 
@@ -211,14 +212,14 @@ def test_nobody_decides_what_concerns_themselves(field: str) -> None:
     (event,) = core.decide(None, replace(REQUEST, **changed), T0)  # type: ignore[arg-type]
     state = apply(None, event, T0, APP)
     with pytest.raises(Refusal, match="self_decision"):
-        core.decide(state, core.Decide(ALICE, NOTHING, "approved", False), T0)
+        core.decide(state, core.Decide(ALICE, NOTHING, "approved", None), T0)
 
 
 def test_a_human_requester_never_approves_their_own() -> None:
     (event,) = core.decide(None, replace(REQUEST, actor=ALICE), T0)
     state = apply(None, event, T0, ALICE)
     with pytest.raises(Refusal, match="self_decision"):
-        core.decide(state, core.Decide(ALICE, NOTHING, "approved", False), T0)
+        core.decide(state, core.Decide(ALICE, NOTHING, "approved", None), T0)
 
 
 def test_an_event_that_cannot_follow_is_an_error() -> None:

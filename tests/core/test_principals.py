@@ -104,6 +104,6 @@ def test_who_resolves(kind: str, scope: str, may: bool) -> None:
 def test_nothing_follows_from_a_principal() -> None:
     (event,) = core.create(core.Create(SYSTEM, NOTHING, "human", "member", None, None))
     made = recorded(event, "prn_9")
-    assert reactions(made, core.evolve_principal(None, made)) == []
+    assert reactions(made, core.evolve_principal(None, made), "prj_1") == []
     with pytest.raises(ValueError, match="does not follow"):
         core.evolve_principal(MEMBER, made)

@@ -1,91 +1,20 @@
-"""One approval: asked, decided once, redeemed once.
-
-    pending ──▶ approved ──▶ redeemed ──▶ succeeded | failed
-       │                        └──▶ unknown ──▶ (reported or resolved) succeeded | failed
-       │                                └──▶ released: may be redeemed once more, with the next fence
-       └──▶ rejected | expired | cancelled
+"""What happens to an approval: asked, decided once, redeemed once.
 
 Rules of the room: `decide` answers the events that follow from a command, or raises `Refusal` and changes nothing; an
-empty answer means that it was so already. `evolve` folds one event and never refuses. Leaving `pending` happens once.
-A fence only grows, and at most one redemption stands at a time. A deadline is over when its moment has come.
+empty answer means that it was so already.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from signoff_server.core.events import Actor, Event, Payload, Recorded, from_text, to_text
+from signoff_server.core.approval_state import Approval, Requirement, Source, standing
+from signoff_server.core.events import Actor, Event, Payload, to_text
 from signoff_server.core.refusals import Refusal
 
 LEASE: Final = 60_000
 APPROVED_FOR: Final = 24 * 3_600_000
 _CAP_RETRY: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """What it takes. `reviewers` are principal ids; empty means everyone of the kinds."""
-
-    rule: str | None = None
-    approvals: int = 1
-    kinds: tuple[str, ...] = ("human",)
-    reviewers: tuple[str, ...] = ()
-    on_expiry: str = "expire"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    kind: str = "sdk"
-    execution_id: str | None = None
-    node_id: str | None = None
-    tool: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Vote:
-    """One reviewer's word; its reason is in the payload of event `seq`."""
-
-    decision: str
-    by: Actor
-    at: int
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class Redemption:
-    """The use of an approval. `redeemer` is a digest; `outcome` is None while the lease stands."""
-
-    fence: int
-    redeemer: str
-    at: int
-    outcome: str | None = None
-    resolved: bool = False
-    seq: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    id: str
-    name: str
-    status: str
-    binding: str
-    requirement: Requirement
-    source: Source
-    requested_by: Actor
-    excluded: tuple[str, ...]
-    created_at: int
-    expires_at: int
-    approved_for: int
-    requested_seq: int
-    votes: tuple[Vote, ...] = ()
-    closed_by: Actor | None = None
-    closed_at: int | None = None
-    closed_seq: int | None = None
-    approved_until: int | None = None
-    fence: int = 0
-    redemption: Redemption | None = None
-
-    def lapsed(self, now: int) -> bool:
-        return self.approved_until is not None and now >= self.approved_until
 
 
 # ---------------------------------------------------------------- commands
@@ -115,14 +44,21 @@ class Decide:
     actor: Actor
     payload: Payload
     decision: str
-    reason_given: bool
+    reason: str | None
     seen: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """The word of a policy, which asks nobody."""
+
+    payload: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
     actor: Actor
-    payload: Payload
+    payload: Payload | Mapping[str, Any]
     admin: bool
 
 
@@ -164,7 +100,7 @@ class Resolve:
     permitted: bool
 
 
-Command = Request | Decide | Cancel | Expire | Redeem | Report | LoseLease | Resolve
+Command = Request | Decide | Deny | Cancel | Expire | Redeem | Report | LoseLease | Resolve
 
 
 # ---------------------------------------------------------------- decide
@@ -179,6 +115,8 @@ def decide(state: Approval | None, command: Command, now: int) -> list[Event]:
     match command:
         case Decide():
             return _decide(state, command, now)
+        case Deny():
+            return [Event("approval.rejected", {}, command.payload)]
         case Cancel():
             return _cancel(state, command, now)
         case Expire():
@@ -222,6 +160,7 @@ def _request(state: Approval | None, command: Request, now: int) -> list[Event]:
             "execution_id": source.execution_id,
             "node_id": source.node_id,
             "tool": source.tool,
+            **({} if source.visit is None else {"visit": source.visit}),
         },
         "owner": command.owner,
         "on_behalf_of": command.on_behalf_of,
@@ -232,7 +171,7 @@ def _request(state: Approval | None, command: Request, now: int) -> list[Event]:
 
 def _decide(state: Approval, command: Decide, now: int) -> list[Event]:
     _check_reviewer(state, command.actor)
-    if command.decision == "rejected" and not command.reason_given:
+    if command.decision == "rejected" and command.reason is None:
         raise Refusal("invalid", "A rejection needs a reason.", errors=[("/reason", "required for a rejection")])
     _check_pending(state, now)
     if command.seen is not None and command.seen != state.binding:
@@ -312,83 +251,3 @@ def _resolve(state: Approval, command: Resolve, now: int) -> list[Event]:
     if command.outcome == "release":
         facts["approved_until"] = to_text(now + state.approved_for)
     return [Event("approval.resolved", facts, command.payload)]
-
-
-# ---------------------------------------------------------------- evolve
-
-
-def evolve(state: Approval | None, event: Recorded) -> Approval:
-    """The approval after `event`."""
-    if state is None:
-        return _requested(event)
-    facts = event.facts
-    held = state.redemption
-    match event.type:
-        case "approval.approved":
-            return replace(_closed(state, "approved", event), approved_until=from_text(facts["approved_until"]))
-        case "approval.rejected":
-            return _closed(state, "rejected", event)
-        case "approval.expired":
-            # It was over when its time was, also where nobody came to record it then; `standing` says the same.
-            return replace(_closed(state, "expired", event), closed_at=state.expires_at)
-        case "approval.cancelled":
-            return _closed(state, "cancelled", event)
-        case "approval.redeemed":
-            redemption = Redemption(facts["fence"], facts["redeemer"], event.at)
-            return replace(state, fence=facts["fence"], redemption=redemption)
-        case "approval.outcome_unknown" if held:
-            return replace(state, redemption=replace(held, outcome="unknown"))
-        case "approval.outcome_reported" if held:
-            return replace(state, redemption=replace(held, outcome=facts["outcome"], seq=event.seq))
-        case "approval.resolved" if held:
-            if facts["outcome"] == "release":
-                return replace(state, redemption=None, approved_until=from_text(facts["approved_until"]))
-            return replace(state, redemption=replace(held, outcome=facts["outcome"], resolved=True, seq=event.seq))
-    raise ValueError(f"{event.type} does not follow on {state.status}")
-
-
-def _requested(event: Recorded) -> Approval:
-    facts = event.facts
-    need = dict(facts["requirement"])
-    need |= {"kinds": tuple(need["kinds"]), "reviewers": tuple(need["reviewers"])}
-    others = (event.actor.id, facts["owner"], facts["on_behalf_of"], facts["initiator"])
-    return Approval(
-        id=event.subject,
-        name=facts["name"],
-        status="pending",
-        binding=facts["binding"],
-        requirement=Requirement(**need),
-        source=Source(**facts["source"]),
-        requested_by=event.actor,
-        excluded=tuple(dict.fromkeys(other for other in others if other is not None)),
-        created_at=event.at,
-        expires_at=from_text(facts["expires_at"]),
-        approved_for=facts["approved_for"] * 1000,
-        requested_seq=event.seq,
-    )
-
-
-def _closed(state: Approval, status: str, event: Recorded) -> Approval:
-    votes = state.votes
-    if status in ("approved", "rejected"):
-        votes = (*votes, Vote(status, event.actor, event.at, event.seq))
-    return replace(state, status=status, votes=votes, closed_by=event.actor, closed_at=event.at, closed_seq=event.seq)
-
-
-def standing(state: Approval, now: int) -> dict[str, Any]:
-    """The state that stands, for whoever came too late: status, who and when, and the redemption."""
-    overdue = state.status == "pending" and now >= state.expires_at
-    closed_at = state.expires_at if overdue else state.closed_at
-    by = Actor(None, "system", "system") if overdue else state.closed_by
-    held = state.redemption
-    return {
-        "id": state.id,
-        "status": "expired" if overdue else state.status,
-        "decided_by": None if by is None else {"id": by.id, "kind": by.kind},
-        "via": None if by is None else by.via,
-        "decided_at": None if closed_at is None else to_text(closed_at),
-        "approved_until": None if state.approved_until is None else to_text(state.approved_until),
-        "redemption": None
-        if held is None
-        else {"fence": held.fence, "redeemed_at": to_text(held.at), "outcome": held.outcome},
-    }

@@ -24,6 +24,7 @@ class Actor:
 
 
 SYSTEM: Final = Actor(None, "system", "system")
+POLICY: Final = Actor(None, "system", "policy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,27 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What `decide` answers."""
+    """What `decide` answers. A payload that is a mapping is small, and sealed by the write door."""
 
     type: str
     facts: Mapping[str, Any]
-    payload: Payload
+    payload: Payload | Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """What `decide` answers beside events: a command for another stream of the project, in the same transaction.
+
+    It is carried out after the events that it stands behind, and never refused. `actor` is who acts there, None for
+    whoever acted here.
+    """
+
+    subject: str
+    command: Any
+    actor: Actor | None = None
+
+
+Step = Event | Tell
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """A workflow as it runs: frozen, checked, every name resolved. `definitions` makes one of a file.
 
-Rules of the room: `next` and its kin are the id of a node of the same graph, or None for the end: nodes of type `end` are
-resolved away. A region is the set of nodes that one branch of a parallel node leads to; regions share no node, and a
-node's `within` names the parallel node whose region it is in, None at the top. Durations are milliseconds.
+Rules of the room: `next` and its kin are the id of a node of the same graph, or None for the end: nodes of type `end`
+are resolved away. A region is the set of nodes that one branch of a parallel node leads to; regions share no node, and
+`within` names the parallel node whose region a node is in, None at the top. Durations are milliseconds.
 """
 
 from collections.abc import Mapping
@@ -25,13 +25,16 @@ class Retry:
     max_delay: int = 60_000
 
 
+NO_RETRY: Final = Retry()
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     id: str
     tool: str
     # JSON data in which a text may hold `${{ … }}`.
     input: Mapping[str, Any] = field(default_factory=dict)
-    retry: Retry = Retry()
+    retry: Retry = NO_RETRY
     # For one attempt; None: no end.
     timeout: int | None = None
     next: str | None = None

@@ -7,7 +7,7 @@ only a human owns another principal. A revoked key stays revoked.
 from dataclasses import dataclass, replace
 from typing import Final
 
-from signoff_server.core.approvals import Approval
+from signoff_server.core.approval_state import Approval
 from signoff_server.core.events import Actor, Event, Payload, Recorded, from_text, to_text
 from signoff_server.core.refusals import Refusal
 

@@ -11,10 +11,12 @@ from sqlalchemy import Connection
 
 from signoff.protocol import canonical
 from signoff_server.core import approvals as core
-from signoff_server.core.approvals import Approval, Requirement
-from signoff_server.core.events import SYSTEM, Payload
+from signoff_server.core.approval_state import Approval, Requirement, standing
+from signoff_server.core.events import POLICY, SYSTEM, Payload
+from signoff_server.core.policies import Verdict, judge
 from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
+from signoff_server.core.workflows import policy_of
 from signoff_server.service.execute import Execute, Unit
 from signoff_server.service.views import Views
 from signoff_server.service.wanted import Named, Wanted, as_bytes, differences, named, request_data
@@ -92,12 +94,15 @@ class Approvals:
             taken = unit.once(once) if once is not None else None
             if taken is not None:
                 return taken
-            asked = replace(command, waiting=unit.waiting(caller.id))
-            unit.record(approval, command.actor, core.decide(None, asked, unit.now))
+            verdict = judge((("project", policy_of(unit.state(unit.project))),), command.name)
+            asked = replace(command, waiting=unit.waiting(caller.id), requirement=_as_ruled(command, verdict))
+            unit.decide(approval, asked, command.actor, new=True)
+            if verdict.effect == "block":
+                unit.decide(approval, core.Deny({"reason": f"The rule {verdict.rule} blocks it."}), POLICY)
             return _left(unit, approval)[0]
 
         keys = () if once is None else (once,)
-        found = await self._execute(caller.project, plan, once=keys, requester=caller.id)
+        found = await self._execute(caller.project, plan, subjects=(caller.project,), once=keys, requester=caller.id)
         if isinstance(found, Approval):
             return Requested(await self.views.of(caller.project, found), created=True)
         if found.fingerprint != fingerprint:
@@ -130,7 +135,7 @@ class Approvals:
         payload, once = self._keyed(caller, "decide", word.approval, key, {"reason": word.reason}, said)
 
         def command(_unit: Unit, _state: Approval) -> core.Command:
-            return core.Decide(caller.actor, payload, word.decision, word.reason is not None, word.seen)
+            return core.Decide(caller.actor, payload, word.decision, word.reason, word.seen)
 
         return self._carry_out(caller, word.approval, command, once)
 
@@ -152,10 +157,9 @@ class Approvals:
             state = _visible(unit, caller, approval)
             _check_executes(caller, state)
             command = core.Redeem(caller.actor, payload, binding, holder, unit.lease(approval))
-            events = core.decide(state, command, unit.now)
-            unit.record(approval, caller.actor, events)
+            redeemed = unit.decide(approval, command, caller.actor)
             state, until = _left(unit, approval)
-            return state, unit.now + core.LEASE if events else until
+            return state, unit.now + core.LEASE if redeemed else until
 
         state, until = await self._told(self._execute(caller.project, plan, subjects=(approval,)))
         assert until is not None
@@ -165,9 +169,11 @@ class Approvals:
         """Hold the lease on; answers until when, in milliseconds."""
         view = await self.get(caller, approval)
         _check_executes(caller, view.state)
+        if view.state.source.execution_id is not None:
+            raise Refusal("forbidden", "It belongs to a run: its workers hold its work by themselves.")
         until = self._world.now() + core.LEASE
         if not await self._database.write(agenda.renew, approval, fence, until):
-            standing = core.standing(view.state, self._world.now())
+            standing = standing(view.state, self._world.now())
             raise Refusal("stale_fence", "This fence no longer holds the lease.", current=standing)
         self._world.failpoint("lease.after_renew")
         return until
@@ -200,9 +206,7 @@ class Approvals:
         made = command(self._seal({}))
 
         def plan(unit: Unit) -> None:
-            state = unit.state(due.subject)
-            assert isinstance(state, Approval)
-            unit.record(due.subject, SYSTEM, core.decide(state, made, unit.now))
+            unit.decide(due.subject, made, SYSTEM)
 
         await self._execute(due.project, plan, subjects=(due.subject,))
 
@@ -272,7 +276,7 @@ class Approvals:
                 if taken.fingerprint != once[1]:
                     raise Refusal("idempotency_key_reuse", "This key belongs to another request; take a new one.")
             else:
-                unit.record(approval, caller.actor, core.decide(state, make(unit, state), unit.now))
+                unit.decide(approval, make(unit, state), caller.actor)
             return _left(unit, approval)
 
         keys = () if once is None else (once[0],)
@@ -330,6 +334,11 @@ class Approvals:
 
     def _seal(self, data: Mapping[str, Any]) -> Payload:
         return codec.seal(data, self._world.random(32))
+
+
+def _as_ruled(command: core.Request, verdict: Verdict) -> Requirement:
+    """What it takes, with the rule that speaks, if any does."""
+    return command.requirement if verdict.rule is None else replace(command.requirement, rule=str(verdict.rule))
 
 
 def _visible(unit: Unit, caller: Caller, approval: str) -> Approval:

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import Connection
 
-from signoff_server.core.approvals import Approval
+from signoff_server.core.approval_state import Approval
 from signoff_server.store import approvals, codec, ledger, principals
 from signoff_server.store.approvals import ApprovalView
 from signoff_server.store.database import Committed, Database

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
-from signoff_server.core.approvals import Approval
+from signoff_server.core.approval_state import Approval
 from signoff_server.store import agenda, ledger, principals
 from signoff_server.store.statements import Statement
 from signoff_server.store.tables import APPROVALS, PRINCIPALS

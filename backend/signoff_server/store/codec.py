@@ -12,11 +12,13 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from signoff.protocol.proof import payload_digest
-from signoff_server.core.approvals import Approval
+from signoff_server.core.approval_state import Approval
 from signoff_server.core.events import SCHEMA, Actor, Payload, Recorded, from_text, to_text
+from signoff_server.core.execution_state import Execution
 from signoff_server.core.principals import Key, Principal
+from signoff_server.core.workflows import ProjectPolicy, WorkflowVersion
 
-State = Approval | Principal | Key
+State = Approval | Principal | Key | Execution | WorkflowVersion | ProjectPolicy
 _SEARCHED: Final = 4_000
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
@@ -36,6 +38,9 @@ _STATES: Final[dict[str, TypeAdapter[Any]]] = {
     "apr": TypeAdapter(Approval),
     "prn": TypeAdapter(Principal),
     "key": TypeAdapter(Key),
+    "exe": TypeAdapter(Execution),
+    "wfl": TypeAdapter(WorkflowVersion),
+    "prj": TypeAdapter(ProjectPolicy),
 }
 
 

@@ -48,6 +48,7 @@ _NEXT_STATE = Statement(
 _APPEND = Statement(insert(EVENTS))
 _FOUND = Statement(select(EVENTS.c.seq).where(EVENTS.c.id == bindparam("id")))
 _PAYLOADS = Lookup(select(EVENTS.c.seq, EVENTS.c.payload).where(EVENTS.c.project == _PROJECT), EVENTS.c.seq)
+_ENVELOPES = Lookup(select(EVENTS.c.seq, EVENTS.c.envelope).where(EVENTS.c.project == _PROJECT), EVENTS.c.seq)
 _SUBJECTS = Statement(select(EVENTS.c.seq, EVENTS.c.subject).where(*_AFTER).order_by(EVENTS.c.seq).limit(1_000))
 _STREAM_EVENTS = Statement(
     select(EVENTS.c.envelope, EVENTS.c.payload)
@@ -200,6 +201,12 @@ def recorded(connection: Connection, event: str) -> bool:
 def payloads(connection: Connection, project: str, seqs: Iterable[int]) -> dict[int, dict[str, Any] | None]:
     """The data of events by `seq`; None where it was erased."""
     return {seq: codec.unseal(payload) for seq, payload in _PAYLOADS.rows(connection, seqs, project=project)}
+
+
+def facts(connection: Connection, project: str, seqs: Iterable[int | None]) -> dict[int, dict[str, Any]]:
+    """The facts of events by `seq`."""
+    rows = _ENVELOPES.rows(connection, [seq for seq in seqs if seq is not None], project=project)
+    return {seq: dict(codec.decode(envelope).facts) for seq, envelope in rows}
 
 
 def subjects_after(connection: Connection, project: str, after: int) -> list[tuple[int, str]]:

@@ -137,6 +137,79 @@ class KeyRow(SQLModel, table=True):
     revoked_at: int | None = Field(sa_type=BigInteger)
 
 
+class WorkflowRow(SQLModel, table=True):
+    """One registered version of a workflow."""
+
+    __tablename__ = "workflows"
+    __table_args__ = (
+        UniqueConstraint("project", "workflow_id", "version"),
+        Index(None, "project", "seq"),
+        Index(None, "project", "workflow_id", "seq"),
+    )
+
+    id: str = Field(primary_key=True, sa_type=Text)
+    project: str = Field(foreign_key="projects.id", sa_type=Text)
+    seq: int = Field(sa_type=BigInteger)
+    workflow_id: str = Field(sa_type=Text)
+    version: str = Field(sa_type=Text)
+    digest: str = Field(sa_type=Text)
+
+
+class ExecutionRow(SQLModel, table=True):
+    """What lists of runs are filtered and ordered by."""
+
+    __tablename__ = "executions"
+    __table_args__ = (
+        Index(None, "project", "status", "seq"),
+        Index(None, "project", "workflow_id", "seq"),
+        Index(None, "project", "seq"),
+    )
+
+    id: str = Field(primary_key=True, sa_type=Text)
+    project: str = Field(foreign_key="projects.id", sa_type=Text)
+    seq: int = Field(sa_type=BigInteger)
+    workflow_id: str = Field(sa_type=Text)
+    status: str = Field(sa_type=Text)
+
+
+class NodeRow(SQLModel, table=True):
+    """The last visit of a node of a run. `output_seq` is of the last visit that had an output; `place` orders them."""
+
+    __tablename__ = "execution_nodes"
+
+    execution: str = Field(primary_key=True, sa_type=Text)
+    node: str = Field(primary_key=True, sa_type=Text)
+    project: str = Field(foreign_key="projects.id", sa_type=Text)
+    place: int = Field(sa_type=BigInteger)
+    type: str = Field(sa_type=Text)
+    tool: str | None = Field(sa_type=Text)
+    status: str = Field(sa_type=Text)
+    visit: int = Field(sa_type=BigInteger)
+    attempt: int = Field(sa_type=BigInteger)
+    started_at: int = Field(sa_type=BigInteger)
+    ended_at: int | None = Field(sa_type=BigInteger)
+    due_at: int | None = Field(sa_type=BigInteger)
+    approval: str | None = Field(sa_type=Text)
+    input_seq: int = Field(sa_type=BigInteger)
+    output_seq: int | None = Field(sa_type=BigInteger)
+    error_seq: int | None = Field(sa_type=BigInteger)
+
+
+class WorkRow(SQLModel, table=True):
+    """A work item: whose it is, which ask it was handed to, and what the last fence was reported as."""
+
+    __tablename__ = "work"
+    __table_args__ = (Index(None, "project", "request"),)
+
+    id: str = Field(primary_key=True, sa_type=Text)
+    project: str = Field(foreign_key="projects.id", sa_type=Text)
+    execution: str = Field(sa_type=Text)
+    node: str = Field(sa_type=Text)
+    request: str | None = Field(sa_type=Text)
+    reported: str | None = Field(sa_type=Text)
+    reported_fence: int | None = Field(sa_type=BigInteger)
+
+
 def table(model: type[SQLModel]) -> Table:
     """The SQLAlchemy table of a row model: statements are built on tables, where columns are typed as columns."""
     found = SQLModel.metadata.tables[str(model.__tablename__)]
@@ -153,5 +226,9 @@ AGENDA = table(AgendaRow)
 APPROVALS = table(ApprovalRow)
 PRINCIPALS = table(PrincipalRow)
 KEYS = table(KeyRow)
+WORKFLOWS = table(WorkflowRow)
+EXECUTIONS = table(ExecutionRow)
+NODES = table(NodeRow)
+WORK = table(WorkRow)
 # What `rebuild` empties and fills again, in an order that keeps foreign keys whole.
-DERIVED: tuple[Table, ...] = (SNAPSHOTS, ONCE, AGENDA, APPROVALS, PRINCIPALS, KEYS)
+DERIVED: tuple[Table, ...] = (SNAPSHOTS, ONCE, AGENDA, APPROVALS, PRINCIPALS, KEYS, WORKFLOWS, EXECUTIONS, NODES, WORK)

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from signoff.protocol import models
 from signoff_server.core import keys
-from signoff_server.core.approvals import Approval, Redemption, Vote
+from signoff_server.core.approval_state import Approval, Redemption, Vote
 from signoff_server.core.events import Actor, Recorded
 from signoff_server.store.approvals import ApprovalView
 from signoff_server.store.principals import KeyView, PrincipalView

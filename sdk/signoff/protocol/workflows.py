@@ -169,7 +169,7 @@ class ExecutionSummary(Reply):
 
 
 class NodeRun(Reply):
-    """The last visit of a node. `started_at` and `ended_at` are of the visit; `due_at` of a retry, a timer, a timeout."""
+    """The last visit of a node, with its times; `due_at` is of a retry, a timer or a timeout."""
 
     node_id: str
     type: str = Field(examples=["tool", "human_approval", "condition", "parallel", "wait"])

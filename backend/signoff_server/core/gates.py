@@ -1,0 +1,110 @@
+"""The approval of a workflow's node: it tells its run how it closed, and its redemption follows the node's visit.
+
+Rules of the room: every command to an approval comes through here. An approval that a node waits for is redeemed by the
+first handing out of the node's work and by nothing else: there is no lease between attempts, and whoever wants to
+redeem, report or resolve it by hand is sent to the node.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from signoff_server.core import approvals
+from signoff_server.core.approval_state import Approval
+from signoff_server.core.events import Actor, Event, Payload, Step, Tell, from_text, to_text
+from signoff_server.core.refusals import Refusal
+
+_CLOSING: Final = {f"approval.{status}": status for status in ("approved", "rejected", "expired", "cancelled")}
+_BY_ITS_NODE: Final = approvals.Redeem | approvals.Report | approvals.LoseLease | approvals.Resolve
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What a run is told. `until` is how long the approval may be used, where it was approved."""
+
+    approval: str
+    node: str
+    status: str
+    by: Actor
+    comment: str | None
+    until: int | None
+
+
+# ---------------------------------------------------------------- what a run tells its approval
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The node's work is handed out, the first time since it was approved or released."""
+
+    redeemer: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The visit came to this: `succeeded`, `failed` or `unknown`."""
+
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """A person's word on an unknown outcome: `succeeded`, `failed` or `release`."""
+
+    outcome: str
+    payload: Payload
+
+
+Command = approvals.Command | Begin | End | Settle
+
+
+def decide(state: Approval | None, command: Command, actor: Actor, now: int) -> list[Step]:
+    """What follows from a command to any approval. Raises `Refusal`."""
+    if isinstance(command, Begin | End | Settle):
+        return _follow(state, command, now)
+    gated = state is not None and state.source.execution_id is not None
+    if gated and isinstance(command, _BY_ITS_NODE):
+        assert state is not None
+        told = f"It belongs to {state.source.execution_id}: its workers use it, and a person resolves its node."
+        raise Refusal("forbidden", told)
+    events = approvals.decide(state, command, now)
+    return [*events, *_tells(state, command, events, actor)] if gated and state is not None else [*events]
+
+
+def _tells(state: Approval, command: approvals.Command, events: Sequence[Event], actor: Actor) -> list[Tell]:
+    closing = next((event for event in events if event.type in _CLOSING), None)
+    if closing is None or state.source.execution_id is None:
+        return []
+    until = approved_until(closing)
+    comment = command.reason if isinstance(command, approvals.Decide) else None
+    closed = Closed(state.id, state.source.node_id or "", _CLOSING[closing.type], actor, comment, until)
+    return [Tell(state.source.execution_id, closed)]
+
+
+def approved_until(closing: Event) -> int | None:
+    """Until when what this event approved may be used; None where it approved nothing."""
+    text = closing.facts.get("approved_until")
+    return None if text is None else from_text(text)
+
+
+def _follow(state: Approval | None, command: Begin | End | Settle, now: int) -> list[Step]:
+    """No refusals: a run knows in which state its approval is."""
+    if state is None:
+        return []
+    held = state.redemption
+    if isinstance(command, Begin):
+        return _event("approval.redeemed", {"fence": state.fence + 1, "redeemer": command.redeemer})
+    if held is None:
+        return []
+    if isinstance(command, Settle):
+        facts: dict[str, Any] = {"fence": held.fence, "outcome": command.outcome}
+        if command.outcome == "release":
+            facts["approved_until"] = to_text(now + state.approved_for)
+        return [Event("approval.resolved", facts, command.payload)]
+    if command.outcome == "unknown":
+        return _event("approval.outcome_unknown", {"fence": held.fence})
+    return _event("approval.outcome_reported", {"fence": held.fence, "outcome": command.outcome})
+
+
+def _event(type_: str, facts: dict[str, Any]) -> list[Step]:
+    return [Event(type_, facts, {})]
