@@ -1,8 +1,8 @@
 """A workflow as it runs: frozen, checked, every name resolved. `definitions` makes one of a file.
 
-Rules of the room: `next` and its kin are the id of a node of the same graph, or None for the end: nodes of type `end` are
-resolved away. A region is the set of nodes that one branch of a parallel node leads to; regions share no node, and a
-node's `within` names the parallel node whose region it is in, None at the top. Durations are milliseconds.
+Rules of the room: `next` and its kin are the id of a node of the same graph, or None for the end: nodes of type `end`
+are resolved away. A region is the set of nodes that one branch of a parallel node leads to; regions share no node, and
+a node's `within` names the parallel node whose region it is in, None at the top. Durations are milliseconds.
 """
 
 from collections.abc import Mapping
