@@ -5,12 +5,12 @@
        │                                └──▶ released: may be redeemed once more, with the next fence
        └──▶ rejected | expired | cancelled
 
-Rules of the room: `evolve` folds one event and never refuses. Leaving `pending` happens once. A fence only grows, and at
-most one redemption stands at a time. A deadline is over when its moment has come.
+Rules of the room: `evolve` folds one event and never refuses. Leaving `pending` happens once. A fence only grows, and
+at most one redemption stands at a time. A deadline is over when its moment has come.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from signoff_server.core.events import Actor, Recorded, from_text, to_text
 
@@ -35,6 +35,10 @@ class Source:
     node_id: str | None = None
     tool: str | None = None
     visit: int | None = None
+
+
+BY_ONE_HUMAN: Final = Requirement()
+FROM_THE_SDK: Final = Source()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from signoff_server.core.approval_state import Approval, Requirement, Source, standing
+from signoff_server.core.approval_state import BY_ONE_HUMAN, FROM_THE_SDK, Approval, Requirement, Source, standing
 from signoff_server.core.events import Actor, Event, Payload, to_text
 from signoff_server.core.refusals import Refusal
 
@@ -29,8 +29,8 @@ class Request:
     name: str
     binding: str
     expires_in: int
-    requirement: Requirement = Requirement()
-    source: Source = Source()
+    requirement: Requirement = BY_ONE_HUMAN
+    source: Source = FROM_THE_SDK
     owner: str | None = None
     on_behalf_of: str | None = None
     initiator: str | None = None

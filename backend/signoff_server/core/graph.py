@@ -2,7 +2,7 @@
 
 Rules of the room: `next` and its kin are the id of a node of the same graph, or None for the end: nodes of type `end`
 are resolved away. A region is the set of nodes that one branch of a parallel node leads to; regions share no node, and
-`within` names the parallel node whose region a node is in, None at the top. Durations are milliseconds.
+a node's `within` names the parallel node whose region it is in, None at the top. Durations are milliseconds.
 """
 
 from collections.abc import Mapping

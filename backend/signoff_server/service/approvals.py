@@ -173,8 +173,8 @@ class Approvals:
             raise Refusal("forbidden", "It belongs to a run: its workers hold its work by themselves.")
         until = self._world.now() + core.LEASE
         if not await self._database.write(agenda.renew, approval, fence, until):
-            standing = standing(view.state, self._world.now())
-            raise Refusal("stale_fence", "This fence no longer holds the lease.", current=standing)
+            current = standing(view.state, self._world.now())
+            raise Refusal("stale_fence", "This fence no longer holds the lease.", current=current)
         self._world.failpoint("lease.after_renew")
         return until
 

@@ -88,7 +88,11 @@ class ApprovalRow(SQLModel, table=True):
     """What lists of approvals are filtered and ordered by."""
 
     __tablename__ = "approvals"
-    __table_args__ = (Index(None, "project", "status", "seq"), Index(None, "project", "seq"))
+    __table_args__ = (
+        Index(None, "project", "status", "seq"),
+        Index(None, "project", "seq"),
+        Index(None, "execution_id"),
+    )
 
     id: str = Field(primary_key=True, sa_type=Text)
     project: str = Field(foreign_key="projects.id", sa_type=Text)

@@ -14,6 +14,7 @@ def _project() -> sa.Column[str]:
 
 
 def upgrade() -> None:
+    op.create_index(op.f("ix_approvals_execution_id"), "approvals", ["execution_id"])
     op.create_table(
         "workflows",
         sa.Column("id", sa.Text(), primary_key=True),
