@@ -98,6 +98,7 @@ class Resolve:
     payload: Payload
     outcome: str
     permitted: bool
+    reason: str = ""
 
 
 Command = Request | Decide | Deny | Cancel | Expire | Redeem | Report | LoseLease | Resolve

@@ -53,8 +53,8 @@ class Event:
 class Tell:
     """What `decide` answers beside events: a command for another stream of the project, in the same transaction.
 
-    It is carried out after the events that it stands behind, and never refused. `actor` is who acts there, None for
-    whoever acted here.
+    It is carried out after the events that it stands behind; where it is refused, nothing of all this is recorded.
+    `actor` is who acts there, None for whoever acted here.
     """
 
     subject: str

@@ -7,7 +7,7 @@ was approved once never happens twice by itself: a gated tool that is not idempo
 waits for a person.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from signoff_server.core import gates
@@ -15,7 +15,7 @@ from signoff_server.core.approvals import APPROVED_FOR
 from signoff_server.core.entries import Entry, enter
 from signoff_server.core.events import Actor, Payload, Step, to_text
 from signoff_server.core.execution_state import Execution, Visit
-from signoff_server.core.gates import Closed
+from signoff_server.core.gates import Closed, Resolve
 from signoff_server.core.refusals import Refusal
 from signoff_server.core.turn import Turn
 
@@ -58,6 +58,14 @@ class Take:
     idempotent: bool
     worker: str | None
     request: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withhold:
+    """The item must not be handed out: what would run is not what its policy or its approval lets pass."""
+
+    item: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +115,7 @@ class Cancel:
     payload: Payload
 
 
-@dataclass(frozen=True, slots=True)
-class Resolve:
-    """A person's word on an unknown outcome; `word` is what their approval's redemption is told."""
-
-    node: str
-    outcome: str
-    payload: Payload
-    word: Payload
-    reason: str
-    permitted: bool
-
-
-Command = Start | Advance | Take | Report | LoseLease | Lapse | TimeUp | Signal | Cancel | Resolve | Closed
+Command = Start | Advance | Take | Withhold | Report | LoseLease | Lapse | TimeUp | Signal | Cancel | Resolve | Closed
 
 
 # ---------------------------------------------------------------- decide
@@ -137,6 +133,8 @@ def decide(state: Execution | None, command: Command, actor: Actor, now: int) ->
             _enter_each(turn, command.entries)
         case Take():
             _take(turn, command)
+        case Withhold():
+            _withhold(turn, state.of_item(command.item), command.message)
         case Report():
             _report(turn, command)
         case LoseLease():
@@ -156,15 +154,19 @@ def decide(state: Execution | None, command: Command, actor: Actor, now: int) ->
     return turn.end()
 
 
-def preview(state: Execution, entries: tuple[Entry, ...], now: int) -> Execution:
-    """The run as these entries would leave it: what is ready then may be evaluated too."""
-    turn = Turn(state, now)
-    _enter_each(turn, entries)
-    turn.end()
-    return turn.state
+def begun(execution: str, command: Start, now: int) -> Execution:
+    """The run as it begins, before its first nodes are entered."""
+    turn = _begin(command, now)
+    return replace(turn.state, id=execution)
 
 
 def _start(command: Start, now: int) -> list[Step]:
+    turn = _begin(command, now)
+    _enter_each(turn, command.entries)
+    return turn.end()
+
+
+def _begin(command: Start, now: int) -> Turn:
     turn = Turn(None, now, command.actor)
     facts = {
         "definition": command.definition,
@@ -177,8 +179,7 @@ def _start(command: Start, now: int) -> list[Step]:
         "max_lost_leases": command.max_lost_leases,
     }
     turn.add("execution.started", facts, command.payload)
-    _enter_each(turn, command.entries)
-    return turn.end()
+    return turn
 
 
 def _enter_each(turn: Turn, entries: tuple[Entry, ...]) -> None:
@@ -209,6 +210,13 @@ def _take(turn: Turn, command: Take) -> None:
     turn.of(visit, "started", facts)
     if visit.approval is not None and not visit.began:
         turn.tell(visit.approval, gates.Begin(command.request))
+
+
+def _withhold(turn: Turn, visit: Visit | None, message: str) -> None:
+    if visit is None or visit.status not in ("scheduled", "retrying") or turn.state.over:
+        return
+    turn.of(visit, "failed", {"code": "withheld"}, {"message": message})
+    turn.fail("withheld", visit.node, message)
 
 
 def _report(turn: Turn, command: Report) -> None:
@@ -355,7 +363,7 @@ def _resolve(turn: Turn, command: Resolve) -> None:
     turn.of(visit, "resolved", facts, command.payload)
     if visit.approval is not None:
         word = "release" if command.outcome == "retry" else command.outcome
-        turn.tell(visit.approval, gates.Settle(word, command.word))
+        turn.tell(visit.approval, gates.Settle(word, command.reason))
     if command.outcome == "failed":
         turn.fail("outcome_failed", visit.node, f"A person found out that it failed: {command.reason}")
 

@@ -1,8 +1,8 @@
 """The approval of a workflow's node: it tells its run how it closed, and its redemption follows the node's visit.
 
 Rules of the room: every command to an approval comes through here. An approval that a node waits for is redeemed by the
-first handing out of the node's work and by nothing else: there is no lease between attempts, and whoever wants to
-redeem, report or resolve it by hand is sent to the node.
+first handing out of the node's work and by nothing else: there is no lease between attempts, and nobody redeems it or
+reports on it by hand. A person's word on its unknown outcome is their word on the node, whichever of the two they name.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from signoff_server.core.events import Actor, Event, Payload, Step, Tell, from_t
 from signoff_server.core.refusals import Refusal
 
 _CLOSING: Final = {f"approval.{status}": status for status in ("approved", "rejected", "expired", "cancelled")}
-_BY_ITS_NODE: Final = approvals.Redeem | approvals.Report | approvals.LoseLease | approvals.Resolve
+_BY_ITS_NODE: Final = approvals.Redeem | approvals.Report | approvals.LoseLease
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,17 @@ class Closed:
     by: Actor
     comment: str | None
     until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """A person's word on a node whose outcome is unknown: `succeeded`, `failed` or `retry`."""
+
+    node: str
+    outcome: str
+    payload: Payload
+    reason: str
+    permitted: bool
 
 
 # ---------------------------------------------------------------- what a run tells its approval
@@ -52,7 +63,7 @@ class Settle:
     """A person's word on an unknown outcome: `succeeded`, `failed` or `release`."""
 
     outcome: str
-    payload: Payload
+    reason: str
 
 
 Command = approvals.Command | Begin | End | Settle
@@ -65,10 +76,18 @@ def decide(state: Approval | None, command: Command, actor: Actor, now: int) -> 
     gated = state is not None and state.source.execution_id is not None
     if gated and isinstance(command, _BY_ITS_NODE):
         assert state is not None
-        told = f"It belongs to {state.source.execution_id}: its workers use it, and a person resolves its node."
-        raise Refusal("forbidden", told)
+        raise Refusal("forbidden", f"It belongs to {state.source.execution_id}, whose workers use it.")
+    if gated and isinstance(command, approvals.Resolve):
+        assert state is not None
+        return [_resolved(state, command)]
     events = approvals.decide(state, command, now)
     return [*events, *_tells(state, command, events, actor)] if gated and state is not None else [*events]
+
+
+def _resolved(state: Approval, command: approvals.Resolve) -> Tell:
+    outcome = "retry" if command.outcome == "release" else command.outcome
+    word = Resolve(state.source.node_id or "", outcome, command.payload, command.reason, command.permitted)
+    return Tell(state.source.execution_id or "", word)
 
 
 def _tells(state: Approval, command: approvals.Command, events: Sequence[Event], actor: Actor) -> list[Tell]:
@@ -100,7 +119,7 @@ def _follow(state: Approval | None, command: Begin | End | Settle, now: int) -> 
         facts: dict[str, Any] = {"fence": held.fence, "outcome": command.outcome}
         if command.outcome == "release":
             facts["approved_until"] = to_text(now + state.approved_for)
-        return [Event("approval.resolved", facts, command.payload)]
+        return [Event("approval.resolved", facts, {"detail": command.reason})]
     if command.outcome == "unknown":
         return _event("approval.outcome_unknown", {"fence": held.fence})
     return _event("approval.outcome_reported", {"fence": held.fence, "outcome": command.outcome})

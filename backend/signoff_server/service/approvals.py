@@ -195,7 +195,7 @@ class Approvals:
         payload, once = self._keyed(caller, "resolve", approval, key, {"detail": reason}, [outcome, reason])
 
         def command(_unit: Unit, _state: Approval) -> core.Command:
-            return core.Resolve(caller.actor, payload, outcome, caller.may_resolve())
+            return core.Resolve(caller.actor, payload, outcome, caller.may_resolve(), reason)
 
         return await self._command(caller, approval, command, once)
 

@@ -235,6 +235,12 @@ def items(connection: Connection, ids: Iterable[str]) -> dict[str, Item]:
     return {row[0]: Item(*row) for row in _WORK.rows(connection, ids)}
 
 
+def running(connection: Connection, project_id: str) -> list[str]:
+    """The runs of which a node is at work."""
+    statement = select(NODES.c.execution).where(NODES.c.project == project_id, NODES.c.status == "running").distinct()
+    return [id_ for (id_,) in connection.execute(statement)]
+
+
 def asked_for(connection: Connection, project_id: str, request: str) -> list[str]:
     """The items that were handed to this ask, ended ones too."""
     return [id_ for (id_,) in _ASKED.rows(connection, project=project_id, request=request)]

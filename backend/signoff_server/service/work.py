@@ -1,0 +1,266 @@
+"""Work items: handed out, held, reported. Nothing leaves here that its policy or its approval does not let pass."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from signoff.protocol import canonical
+from signoff_server.core import executions as core
+from signoff_server.core.approval_state import Approval
+from signoff_server.core.events import SYSTEM
+from signoff_server.core.execution_state import Execution, Visit
+from signoff_server.core.policies import judge
+from signoff_server.core.principals import Caller
+from signoff_server.core.reactions import work_queue
+from signoff_server.core.refusals import Refusal
+from signoff_server.service import keyed
+from signoff_server.service.definitions import definition, project_policy
+from signoff_server.service.execute import Execute, Unit
+from signoff_server.service.steps import policies
+from signoff_server.store import agenda, codec, executions, ledger
+from signoff_server.store.database import Database
+from signoff_server.store.executions import Item
+from signoff_server.world import World
+
+_LOG: Final = logging.getLogger("signoff.work")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a worker asks for: `tools` maps what it offers to whether that is idempotent."""
+
+    request: str
+    tools: Mapping[str, bool]
+    worker: str | None
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """One attempt, with its input."""
+
+    item: str
+    state: Execution
+    visit: Visit
+    input: dict[str, Any]
+    lease_until: int
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What an item holds; `wrong` says why it must not be handed out."""
+
+    input: dict[str, Any]
+    traceparent: str | None
+    wrong: str | None = None
+
+
+class Work:
+    """Every method acts for a `Caller` in their project, and raises `Refusal`."""
+
+    def __init__(self, database: Database, execute: Execute, world: World) -> None:
+        self._database = database
+        self._execute = execute
+        self._world = world
+
+    # ------------------------------------------------------------ handing out
+
+    async def lease(self, caller: Caller, ask: Ask) -> tuple[list[Handed], int | None]:
+        """Items for this ask, and where there are none, when the next could be due.
+
+        The same ask gets the same items again while their leases stand.
+        """
+        request = keyed.digest("lease", caller.project, caller.id, ask.request).hex()
+        again, due_at = await self._database.read(self._look, caller.project, request, tuple(ask.tools))
+        if again:
+            return again, None
+        if due_at is None or due_at > self._world.now():
+            return [], due_at
+        queues = [work_queue(caller.project, tool) for tool in ask.tools]
+        claimed = await self._database.write(agenda.claim, queues, self._world.now(), ask.most)
+        # Nothing of the claim is told before `node.started` is on disk; what dies here falls due again.
+        self._world.failpoint("work.after_claim")
+        contents = await self._database.read(_contents, caller.project, [due.subject for due in claimed])
+        taking = (self._take(caller, ask, request, item, content) for item, content in contents.items())
+        handed = await asyncio.gather(*taking)
+        return [each for each in handed if each is not None], None
+
+    def _look(
+        self, connection: Connection, project: str, request: str, tools: Sequence[str]
+    ) -> tuple[list[Handed], int | None]:
+        known = executions.asked_for(connection, project, request)
+        if known:
+            standing = agenda.leases(connection, known)
+            found = executions.items(connection, standing)
+            return _handed_before(connection, project, found, standing), None
+        return [], agenda.next_due(connection, [work_queue(project, tool) for tool in tools])
+
+    async def _take(
+        self, caller: Caller, ask: Ask, request: str, item: tuple[str, str], content: _Content
+    ) -> Handed | None:
+        id_, execution = item
+
+        def plan(unit: Unit) -> Handed | None:
+            if content.wrong is not None:
+                unit.decide(execution, core.Withhold(id_, content.wrong), SYSTEM)
+                return None
+            state = unit.state(execution)
+            visit = state.of_item(id_) if isinstance(state, Execution) else None
+            idempotent = visit is not None and ask.tools.get(visit.tool or "", False)
+            unit.decide(execution, core.Take(id_, idempotent, ask.worker, request), caller.actor)
+            state = unit.state(execution)
+            assert isinstance(state, Execution)
+            visit = state.of_item(id_)
+            if visit is None or visit.status != "running":
+                return None
+            return Handed(id_, state, visit, content.input, unit.now + core.LEASE, content.traceparent)
+
+        try:
+            return await self._execute(caller.project, plan, subjects=(execution,))
+        except Refusal as refusal:
+            if refusal.code != "stale_fence":
+                raise
+            return None
+
+    # ------------------------------------------------------------ holding and reporting
+
+    async def heartbeat(self, caller: Caller, item: str, fence: int) -> tuple[int, bool]:
+        """Hold the lease on; answers until when, and whether the run is over."""
+        found = await self._item(caller, item)
+        until = self._world.now() + core.LEASE
+        if not await self._database.write(agenda.renew, item, fence, until):
+            raise Refusal("stale_fence", "This fence no longer holds the lease.")
+        self._world.failpoint("work.after_renew")
+        state = await self._database.read(_state, caller.project, found.execution)
+        return until, state.over
+
+    async def report(
+        self, caller: Caller, item: str, fence: int, outcome: str, data: dict[str, Any], *, again: bool = True
+    ) -> str:
+        """What came of the attempt with this fence; answers what the node's visit became."""
+        found = await self._item(caller, item)
+        payload = codec.seal(data, self._world.random(32))
+        command = core.Report(item, fence, outcome, payload, str(data.get("message", "")), again)
+
+        def plan(unit: Unit) -> str:
+            try:
+                unit.decide(found.execution, command, caller.actor)
+            except Refusal:
+                # Whoever did not hear the answer says it again.
+                row = executions.item(unit.connection, item)
+                if row is None or (row.reported, row.reported_fence) != (outcome, fence):
+                    raise
+                return outcome
+            state = unit.state(found.execution)
+            visit = state.of_item(item) if isinstance(state, Execution) else None
+            return outcome if visit is None else visit.status
+
+        return await self._execute(caller.project, plan, subjects=(found.execution,))
+
+    async def _item(self, caller: Caller, item: str) -> Item:
+        found = await self._database.read(executions.item, item)
+        if found is None or found.project != caller.project:
+            raise Refusal("not_found", "There is no such work item.")
+        return found
+
+    # ------------------------------------------------------------ what time does
+
+    async def lose_lease(self, due: agenda.Due) -> None:
+        await self._told(due, core.LoseLease(due.subject, due.fence))
+
+    async def lapse(self, due: agenda.Due) -> None:
+        await self._told(due, core.Lapse(due.subject))
+
+    async def _told(self, due: agenda.Due, command: core.Command) -> None:
+        found = await self._database.read(executions.item, due.subject)
+        assert found is not None
+
+        def plan(unit: Unit) -> None:
+            unit.decide(found.execution, command, SYSTEM)
+
+        await self._execute(due.project, plan, subjects=(found.execution,))
+
+    async def end_leases(self, project: str, worker: str) -> int:
+        """End the leases of a worker that is known to be dead; answers how many there were."""
+        held = await self._database.read(_held_by, project, worker)
+        for execution, visit in held:
+            command = core.LoseLease(visit.item or "", visit.fence)
+
+            def plan(unit: Unit, execution: str = execution, command: core.LoseLease = command) -> None:
+                unit.decide(execution, command, SYSTEM)
+
+            await self._execute(project, plan, subjects=(execution,))
+        return len(held)
+
+
+def _state(connection: Connection, project: str, execution: str) -> Execution:
+    state = ledger.load(connection, project, [execution])[execution].state
+    assert isinstance(state, Execution)
+    return state
+
+
+def _held_by(connection: Connection, project: str, worker: str) -> list[tuple[str, Visit]]:
+    running = executions.running(connection, project)
+    states = [stream.state for stream in ledger.load(connection, project, running).values()]
+    return [
+        (state.id, visit)
+        for state in states
+        if isinstance(state, Execution)
+        for visit in state.visits
+        if visit.status == "running" and visit.worker == worker
+    ]
+
+
+def _handed_before(
+    connection: Connection, project: str, items: Mapping[str, Item], leases: Mapping[str, int]
+) -> list[Handed]:
+    handed = []
+    for (id_, _), content in _contents(connection, project, items).items():
+        state = _state(connection, project, items[id_].execution)
+        visit = state.of_item(id_)
+        if visit is not None and visit.status == "running" and content.wrong is None:
+            handed.append(Handed(id_, state, visit, content.input, leases[id_], content.traceparent))
+    return handed
+
+
+def _contents(connection: Connection, project: str, ids: Iterable[str]) -> dict[tuple[str, str], _Content]:
+    """(item, execution) → what it holds, judged once more by the policies that its run keeps."""
+    found = {}
+    for item in executions.items(connection, ids).values():
+        state = _state(connection, project, item.execution)
+        visit = state.of_item(item.id)
+        if visit is not None:
+            found[item.id, item.execution] = _content(connection, project, state, visit)
+    return found
+
+
+def _content(connection: Connection, project: str, state: Execution, visit: Visit) -> _Content:
+    graph = definition(connection, project, state.definition)
+    rules = policies(graph, project_policy(connection, project, state.policy_seq), visit.node)
+    effect = judge(rules, visit.tool or "").effect
+    started = ledger.payloads(connection, project, [state.started_seq])[state.started_seq] or {}
+    traceparent = started.get("traceparent")
+    if visit.approval is not None:
+        given, wrong = _approved(connection, project, visit.approval)
+        return _Content(given, traceparent, "A rule blocks the tool." if effect == "block" else wrong)
+    seq = visit.input_seq or 0
+    given = (ledger.payloads(connection, project, [seq]).get(seq) or {}).get("input") or {}
+    return _Content(given, traceparent, None if effect == "allow" else "A rule gates the tool, and nobody approved it.")
+
+
+def _approved(connection: Connection, project: str, approval: str) -> tuple[dict[str, Any], str | None]:
+    """The input that was approved, byte for byte; what is wrong where it is not what was bound."""
+    stream = ledger.load(connection, project, [approval]).get(approval)
+    state = None if stream is None else stream.state
+    if not isinstance(state, Approval) or state.status != "approved":
+        return {}, "Its approval does not stand."
+    data = ledger.payloads(connection, project, [state.requested_seq])[state.requested_seq] or {}
+    bound = {name: data.get(name) for name in ("context", "arguments")}
+    made_again = canonical.binding(project=project, name=state.name, nonce=str(data.get("nonce")), **bound)
+    wrong = None if made_again == state.binding else "What would run is not what was approved."
+    return data.get("arguments") or {}, wrong
