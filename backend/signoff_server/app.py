@@ -21,7 +21,10 @@ from signoff_server.runner.handlers import handlers
 from signoff_server.runner.loop import Agenda, Follower
 from signoff_server.service.approvals import Approvals
 from signoff_server.service.execute import Execute
+from signoff_server.service.executions import Executions
 from signoff_server.service.principals import Principals
+from signoff_server.service.work import Work
+from signoff_server.service.workflows import Workflows
 from signoff_server.settings import Settings, host_name
 from signoff_server.store import agenda
 from signoff_server.store.database import Committed, Database
@@ -69,6 +72,9 @@ def open_server(settings: Settings, world: World) -> Server:
         feed=Feed(database, hub),
         approvals=Approvals(database, execute, world, most_pending=settings.pending_cap),
         principals=principals,
+        workflows=Workflows(database, execute, world),
+        executions=Executions(database, execute, world),
+        work=Work(database, execute, world),
         authenticator=Authenticator(principals, world, alone=engines.lock is not None),
         metrics=metrics,
         waits=Waits(),
@@ -92,9 +98,10 @@ def build(server: Server, *, hints: bool = True) -> ASGIApp:
             server.authenticator.touched(what.subjects)
             server.approvals.views.keep(what)
             follower.hint(what)
+            server.executions.committed(what)
 
         server.database.on_commit = committed
-        runner = Agenda(server.database, handlers(server.approvals), server.world)
+        runner = Agenda(server.database, handlers(server.approvals, server.executions, server.work), server.world)
         tasks = [asyncio.create_task(follower.run()), asyncio.create_task(runner.run())]
         try:
             yield

@@ -19,6 +19,8 @@ FAILPOINTS: Final = (
     "write.after_commit",
     "agenda.after_claim",
     "lease.after_renew",
+    "work.after_claim",
+    "work.after_renew",
     "reply.before_send",
     "watch.before_send",
     "start.before_migrate",

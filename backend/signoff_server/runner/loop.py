@@ -85,7 +85,7 @@ class Follower:
         """A commit of this process: wake for it, and remember it as seen where nothing lies between."""
         if not self._hints:
             return
-        self._hub.wake((committed.project, *committed.subjects))
+        self._hub.wake((committed.project, *committed.subjects, *committed.queues))
         if self._seen.get(committed.project, 0) == committed.first_seq - 1:
             self._seen[committed.project] = committed.last_seq
 

@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from signoff_server.core.reactions import work_queue
 from signoff_server.core.refusals import Refusal
 from signoff_server.store import ledger
 from signoff_server.store.dialects import READERS, Engines, Fault, fault
@@ -32,6 +33,7 @@ from signoff_server.world import World
 T = TypeVar("T")
 _LOG: Final = logging.getLogger("signoff.database")
 _GROUP: Final = 256
+_MAKES_WORK: Final = frozenset({"node.scheduled", "node.resolved"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,13 @@ class Committed:
     @property
     def last_seq(self) -> int:
         return self.changes[-1].event.seq
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues of tools for which there is work now."""
+        due = (change.event for change in self.changes if change.event.type in _MAKES_WORK)
+        tools = dict.fromkeys(tool for event in due if (tool := event.facts.get("tool")) is not None)
+        return tuple(work_queue(self.project, tool) for tool in tools)
 
     @property
     def subjects(self) -> tuple[str, ...]:

@@ -305,7 +305,7 @@ def _with_error(row: NodeView, said: dict[int, dict[str, Any] | None]) -> NodeVi
         return row
     data = said.get(row.error_seq) or {}
     values = {name: getattr(row, name) for name in NodeView.__slots__}
-    return NodeView(**values | {"error": data.get("message") or data.get("reason")})
+    return NodeView(**values | {"error": data.get("message") or data.get("reason") or data.get("detail")})
 
 
 def search(

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from signoff_server.service.approvals import Approvals
+from signoff_server.service.executions import Executions
 from signoff_server.service.principals import Principals
+from signoff_server.service.work import Work
+from signoff_server.service.workflows import Workflows
 from signoff_server.settings import Settings
 from signoff_server.store.database import Database
 from signoff_server.wakeups import Hub
@@ -26,6 +29,9 @@ class Server:
     feed: Feed
     approvals: Approvals
     principals: Principals
+    workflows: Workflows
+    executions: Executions
+    work: Work
     authenticator: Authenticator
     metrics: Metrics
     waits: Waits
