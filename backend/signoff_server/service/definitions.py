@@ -19,7 +19,7 @@ _KEPT = 512
 def definition(connection: Connection, project: str, subject: str) -> Definition:
     """The definition that this subject registered."""
     found = workflows.views(connection, project, [subject])[subject]
-    return _read(found.source, found.state.workflow_id)
+    return of_source(found.source, found.state.workflow_id)
 
 
 def project_policy(connection: Connection, project: str, seq: int) -> Policy:
@@ -28,6 +28,7 @@ def project_policy(connection: Connection, project: str, seq: int) -> Policy:
 
 
 @lru_cache(maxsize=_KEPT)
-def _read(source: str, workflow_id: str) -> Definition:
+def of_source(source: str, workflow_id: str) -> Definition:
+    """The workflow of this id in a file that was registered."""
     found = definitions.read(source.encode())
     return next(each for each in found if each.id == workflow_id)

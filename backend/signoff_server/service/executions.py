@@ -141,6 +141,7 @@ class Executions:
             definition=subject,
             workflow_id=graph.id,
             version=found.version,
+            digest=found.digest,
             policy_seq=0 if policy is None else policy.seq,
             start=graph.start,
             max_steps=graph.max_steps,
