@@ -71,9 +71,10 @@ def _body(body: type[BaseModel] | str) -> dict[str, Any]:
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
-    parameters: list[dict[str, Any]] = []
-    for name in re.findall(r"{(\w+)}", route.path):
-        parameters.append({"name": name, "in": "path", "required": True, "schema": {"type": "string"}})
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
     if route.query is not None:
         for name, schema in route.query.model_json_schema()["properties"].items():
             parameters.append({"name": name, "in": "query", "schema": _not_null(schema)})
