@@ -29,6 +29,7 @@ _SAYS: Final[dict[str, Effect]] = {
     "require_approval_for": "require_approval",
     "allow": "allow",
 }
+_SILENCE: Final[tuple[Effect, "Rule | None"]] = ("allow", None)
 # A place in the data that is checked, and what is wrong there.
 Complaint = tuple[tuple[str | int, ...], str]
 
@@ -138,7 +139,7 @@ def judge(policies: Sequence[tuple[str, Policy]], name: str) -> Verdict:
         return Verdict("block", None, ())
     found = [(scope, policy, tuple(_matching(scope, policy, name.lower()))) for scope, policy in policies]
     spoken = [said for scope, policy, rules in found if (said := _said(rules, scope, policy))]
-    effect, rule = max(spoken, key=lambda said: EFFECTS[said[0]], default=("allow", None))
+    effect, rule = max(spoken, key=lambda said: EFFECTS[said[0]], default=_SILENCE)
     return Verdict(effect, rule, tuple(rule for _, _, rules in found for rule in rules))
 
 
