@@ -30,5 +30,5 @@ def project_policy(connection: Connection, project: str, seq: int) -> Policy:
 @lru_cache(maxsize=_KEPT)
 def of_source(source: str, workflow_id: str) -> Definition:
     """The workflow of this id in a file that was registered."""
-    found = definitions.read(source.encode())
+    found: list[Definition] = definitions.read(source.encode())
     return next(each for each in found if each.id == workflow_id)

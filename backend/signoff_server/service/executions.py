@@ -20,7 +20,7 @@ from signoff_server.core.workflows import ProjectPolicy
 from signoff_server.service import keyed
 from signoff_server.service.definitions import definition, project_policy
 from signoff_server.service.execute import Execute, Unit
-from signoff_server.service.steps import Run, Steps, values
+from signoff_server.service.steps import Run, Steps, read_for
 from signoff_server.store import agenda, codec, executions, ledger, workflows
 from signoff_server.store import approvals as approval_rows
 from signoff_server.store.approvals import ApprovalView, Filter
@@ -151,8 +151,8 @@ class Executions:
         now = self._world.now()
         state = core.begun(execution, command, now)
         rules = project_policy(connection, caller.project, command.policy_seq)
-        known, visits = values(connection, caller.project, state, graph, now)
-        run = Run(caller.project, state, graph, rules, known | {"input": given}, visits)
+        scope, visits = read_for(connection, caller.project, state, graph, now)
+        run = Run(caller.project, state, graph, rules, replace(scope, input=given), visits)
         return replace(command, entries=self._steps.entries(connection, run))
 
     # ------------------------------------------------------------ going on
@@ -210,8 +210,8 @@ class Executions:
         if not state.ready:
             return stream.version, ()
         graph = definition(connection, project, state.definition)
-        known, visits = values(connection, project, state, graph, self._world.now())
-        run = Run(project, state, graph, project_policy(connection, project, state.policy_seq), known, visits)
+        scope, visits = read_for(connection, project, state, graph, self._world.now())
+        run = Run(project, state, graph, project_policy(connection, project, state.policy_seq), scope, visits)
         return stream.version, self._steps.entries(connection, run)
 
     async def time_is_up(self, due: agenda.Due) -> None:
