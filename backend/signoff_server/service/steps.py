@@ -5,6 +5,7 @@ for the run as it was read and for no later state of it.
 """
 
 import base64
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +24,7 @@ from signoff_server.service.wanted import MAX_CONTEXT_BYTES
 from signoff_server.store import codec, executions, ledger, principals
 from signoff_server.world import World
 
+_LOG: Final = logging.getLogger("signoff.executions")
 DEFAULT_EXPIRES_IN: Final = 7 * 24 * 3_600_000
 MAX_INPUT_BYTES: Final = 256 * 1024
 _LONGEST_SUMMARY: Final = 500
@@ -110,6 +112,9 @@ class Steps:
             code, message = "expression_failed", str(failed)
         except Unfit as unfit:
             code, message = unfit.code, str(unfit)
+        except Exception:  # noqa: BLE001 - a node that we cannot enter must not hold up its neighbours
+            _LOG.exception("%s of %s cannot be entered", node.id, run.state.id)
+            code, message = "internal", "The server made a mistake with this node; its log tells more."
         tool = node.tool if isinstance(node, Tool) else None
         return entries.Fault(node.id, visit, TYPES[type(node)], code, message, tool)
 
