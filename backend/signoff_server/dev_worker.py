@@ -36,7 +36,7 @@ async def keep_worker(work: Work, project: str, folder: Path, environment: Mappi
 async def _until_free(lock: Path) -> None:
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        while not _locks(descriptor):
+        while not _locks(descriptor):  # noqa: ASYNC110 - a lock of a file wakes nobody
             await asyncio.sleep(_LOOK_EVERY)
     finally:
         os.close(descriptor)
