@@ -49,18 +49,24 @@ def lease(project: Project, *tools: str, request: str | None = None, most: int =
     """Items for `worker`, where there are any now."""
     given = request or project.world.new_id("req")
     offered = [{"name": tool, "idempotent": more.get("idempotent", False)} for tool in tools]
-    body = {"request": given, "tools": offered, "max": most, "worker": more.get("worker", "w1")}
+    worker, wait = more.get("worker", "w1"), more.get("wait", 0)
+    body = {"request": given, "tools": offered, "max": most, "worker": worker, "wait": wait}
     reply = project.call("worker", "POST", "/v1/work/lease", json=body)
     assert reply.status_code == 200, reply.text
     return reply.json()["items"]
 
 
+def take(project: Project, *tools: str, **more: Any) -> dict[str, Any]:
+    """The next item, waited for."""
+    (item,) = lease(project, *tools, wait=20, **more)
+    found: dict[str, Any] = item
+    return found
+
+
 def held(project: Project) -> dict[str, Any]:
     """A work item that `worker` holds."""
     start(project, PLAIN, {"amount": "1.00"})
-    (item,) = lease(project, "pay")
-    found: dict[str, Any] = item
-    return found
+    return take(project, "pay")
 
 
 def settle(project: Project, item: dict[str, Any], what: str = "complete", **body: Any) -> Any:

@@ -112,7 +112,7 @@ def body(path: str, project: Project, approval: dict[str, Any], who: str) -> dic
         "decision": {"decision": "approved"},
         "decisions": {"decisions": [{"id": approval["id"], "decision": "approved"}]},
         "cancel": {},
-        "redeem": {"binding": approval["binding"], "redeemer": "r"},
+        "redeem": {"binding": approval.get("binding", ""), "redeemer": "r"},
         "renew": {"fence": 1},
         "outcome": {"fence": 1, "outcome": "succeeded"},
         "resolve": {"outcome": "release", "reason": "x"},
