@@ -75,10 +75,12 @@ class Server:
         given = {name: value for name, value in body.items() if value is not None}
         return checked(self._call("POST", path, about, _Content(json.dumps(given).encode(), key=key)), shape)
 
-    def send(self, method: str, path: str, file: bytes, shape: Mapping[str, Shape], params: Params = NONE) -> Record:
+    def send(
+        self, method: str, path: str, file: bytes, shape: Mapping[str, Shape], params: Params = NONE, *, about: str
+    ) -> Record:
         """POST or PUT a YAML file, byte for byte."""
         content = _Content(file, "application/yaml")
-        return checked(self._call(method, _with(path, params), "", content), shape)
+        return checked(self._call(method, _with(path, params), about, content), shape)
 
     def delete(self, path: str, *, about: str = "") -> None:
         self._call("DELETE", path, about)

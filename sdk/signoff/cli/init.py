@@ -27,7 +27,7 @@ def init(force: bool, as_json: bool) -> None:
     """Write a workflow and its tools to begin with: workflow.yaml, a payment processor, and tools.py."""
     here = [name for name in FILES if Path(name).is_symlink() or Path(name).exists()]
     if here and not force:
-        raise Failure(f"{' and '.join(here)} is here already: begin in an empty folder, or give --force to write over.")
+        raise Failure(f"Here already: {' and '.join(here)}. Begin in an empty folder, or give --force to write over.")
     for name, text in FILES.items():
         # Nothing that came in between is written over either.
         with Path(name).open("w" if force else "x", encoding="utf-8") as file:

@@ -21,6 +21,7 @@ _REVIEWER_KEY: Final = "SIGNOFF_REVIEWER_KEY"
 _APP_KEY: Final = "SIGNOFF_API_KEY"
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 _NODE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
+_KEY: Final = re.compile(r"[ -~]{1,255}", re.ASCII)
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,9})([smhd]?)", re.ASCII)
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -97,6 +98,13 @@ def a_node(_ctx: click.Context, _param: click.Parameter, value: str | None) -> s
     """A callback: the id of a node, which becomes part of a path."""
     if value is not None and not _NODE.fullmatch(value):
         raise click.BadParameter("a node's id is letters, digits, _ and -; signoff inspect EXECUTION_ID lists them")
+    return value
+
+
+def a_key(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """A callback: an idempotency key, which goes into a header."""
+    if value is not None and not (_KEY.fullmatch(value) and value == value.strip()):
+        raise click.BadParameter("an idempotency key is 1 to 255 printable ASCII characters")
     return value
 
 

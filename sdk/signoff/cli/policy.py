@@ -47,7 +47,7 @@ def set_policy(ctx: click.Context, file: str, url: str | None, as_json: bool) ->
     """Set the project's policy to what a YAML FILE says. For admins."""
     server, as_json = connect_within(ctx, url, as_json)
     try:
-        made = server.send("PUT", _PATH, read(file), POLICY)
+        made = server.send("PUT", _PATH, read(file), POLICY, about="policy")
     except Refused as refused:
         raise faulty(file, refused) from None
     _print(made, as_json)

@@ -23,13 +23,16 @@ _LISTS: Final[Mapping[str, str]] = {
     "key": "signoff keys",
     "prn": "signoff principals",
 }
+# What has no id of its own -> the command that shows it.
+_SHOWN_BY: Final[Mapping[str, str]] = {"policy": "signoff policy", "workflow file": "signoff workflows"}
 _REVIEWER_KEY: Final = "SIGNOFF_REVIEWER_KEY"
 
 
 def failure_of(status: int, problem: Record | None, about: str, variable: str = _REVIEWER_KEY) -> Failure:
     """`problem` is the problem document, None where the answer was none; `about` is what was asked for.
 
-    That is an id, or words that end in it, as `submit_payment of exe_…`; or `workflow ID`. `variable` holds the key.
+    That is an id, or words that end in it, as `submit_payment of exe_…`; or `workflow ID`, `workflow file`, `policy`.
+    `variable` is the one that holds the key.
     """
     if status in (502, 503, 504):
         said = _said(problem, "detail") or f"HTTP {status}"
@@ -45,6 +48,8 @@ def failure_of(status: int, problem: Record | None, about: str, variable: str = 
 
 def where_to_look(about: str, variable: str = _REVIEWER_KEY) -> str:
     """The command that tells what became of it."""
+    if about in _SHOWN_BY:
+        return _SHOWN_BY[about]
     known = about.rpartition(" ")[2]
     if known.startswith("apr_"):
         return f"signoff show {visible(known)}"
@@ -65,7 +70,7 @@ def _refused(problem: Record, variable: str = _REVIEWER_KEY) -> str:
 
 def unknown(about: str) -> str:
     """What to say where there is no such thing, and which command lists those there are."""
-    if not about:
+    if not about or about in _SHOWN_BY:
         return "The server knows no such path: check the URL."
     shown = visible(about)
     if about.startswith("workflow "):

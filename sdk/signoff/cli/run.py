@@ -10,7 +10,7 @@ from signoff.cli.execution_lines import ending, took, workflow_of
 from signoff.cli.failures import Failure, Refused, WronglyCalled
 from signoff.cli.files import an_object, faulty, read
 from signoff.cli.live import follow, view_for
-from signoff.cli.options import connect_app, shared_by_apps
+from signoff.cli.options import a_key, connect_app, shared_by_apps
 from signoff.cli.output import document, note
 from signoff.cli.replies import Record
 from signoff.cli.visible import visible
@@ -26,7 +26,7 @@ _INTERRUPTED: Final = 130
 @click.option("--input", "given", metavar="JSON|@FILE", callback=an_object, help="The run's input, a JSON object.")
 @click.option("--no-follow", is_flag=True, help="Start it, print its id and end.")
 @click.option(
-    "--idempotency-key", metavar="KEY", help="The same key and input start it once, however often it is sent."
+    "--idempotency-key", metavar="KEY", callback=a_key, help="The same key starts it once, however often it is sent."
 )
 @click.option("--version", help="Of a registered workflow. [default: the one registered last]")
 @shared_by_apps
@@ -62,10 +62,17 @@ def run(
 def _register(server: Server, path: str) -> tuple[str, str]:
     """The id and version that the file's workflow has from now on. Raises `Failure`."""
     try:
-        params = {"on_conflict": "build"}
-        found = server.send("POST", "/v1/workflows", read(path), REGISTERED_WORKFLOWS, params)["workflows"]
+        said = server.send(
+            "POST",
+            "/v1/workflows",
+            read(path),
+            REGISTERED_WORKFLOWS,
+            {"on_conflict": "build"},
+            about="workflow file",
+        )
     except Refused as refused:
         raise faulty(path, refused) from None
+    found = said["workflows"]
     if len(found) != 1:
         names = ", ".join(visible(each["workflow_id"]) for each in found)
         raise WronglyCalled(f"{visible(path)} holds several workflows, now registered: run one by its id: {names}.")

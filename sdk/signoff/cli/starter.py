@@ -62,7 +62,8 @@ PAYMENTS = {
 def fetch_payment_details(payment_id: str) -> dict[str, Any]:
     """Looks a payment up; it changes nothing, so that it may be asked again."""
     if payment_id not in PAYMENTS:
-        raise ValueError(f"there is no payment {payment_id}: the samples are {', '.join(PAYMENTS)}")
+        known = ", ".join(PAYMENTS)
+        raise signoff.ToolFailed(f"there is no payment {payment_id}: there are {known}", retryable=False)
     return {"payment_id": payment_id, "currency": "EUR", **PAYMENTS[payment_id]}
 
 

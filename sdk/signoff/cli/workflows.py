@@ -62,7 +62,7 @@ def validate(file: str, url: str | None, as_json: bool) -> None:
     """Check a workflow file, and say each fault as FILE:LINE:COLUMN. Nothing is registered."""
     server = connect_app(url)
     try:
-        found = server.send("POST", f"{_PATH}/validate", read(file), REGISTERED_WORKFLOWS)
+        found = server.send("POST", f"{_PATH}/validate", read(file), REGISTERED_WORKFLOWS, about="workflow file")
     except Refused as refused:
         if not refused.faults:
             raise
