@@ -170,6 +170,10 @@ def test_a_run_that_waits_for_nothing_says_how_it_stands(
             f"submit_payment of {told.EXE} was rejected by alice (human, via api).",
         ),
         (
+            problem(409, "not_pending", "It does not wait.", current={"status": "running"}),
+            f"submit_payment of {told.EXE}: It does not wait. (not_pending) It is running.",
+        ),
+        (
             problem(409, "execution_finished", "The run is over.", current={"status": "cancelled"}),
             f"submit_payment of {told.EXE}: The run is over. (execution_finished) It is cancelled.",
         ),

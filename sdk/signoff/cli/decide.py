@@ -29,7 +29,7 @@ def on_a_node(command: F) -> F:
 
 
 def a_nodes_id(command: F) -> F:
-    return click.option("--node-id", callback=a_node, help="Of a run: this node. [default: the one that waits]")(
+    return click.option("--node-id", callback=a_node, help="Of a run: this node. [default: the only one it can be]")(
         command
     )
 

@@ -15,6 +15,8 @@ _ADVICE: Final[Mapping[str, str]] = {
     "rate_limited": "Try again later.",
     "pending_cap": "Try again later.",
 }
+# How an approval ends; what stands may also be the run that it is asked in.
+_CLOSED: Final = ("approved", "rejected", "expired", "cancelled")
 _MOST_PLACES: Final = 5
 # A kind of id -> the command that lists what there is of it.
 _LISTS: Final[Mapping[str, str]] = {
@@ -88,7 +90,7 @@ def _standing(problem: Record, about: str) -> str:
     if not isinstance(current, dict) or "status" not in current:
         return _refused(problem)
     subject = visible(about) or _said(current, "id") or "It"
-    if code in ("already_decided", "not_pending", "expired"):
+    if code in ("already_decided", "not_pending", "expired") and current["status"] in _CLOSED:
         return f"{subject} {closing(current)}."
     stands = f"{subject}: {detail} ({code}) It is {_said(current, 'status')}{_redeemed(current)}."
     return f"{stands} {_ADVICE[code]}" if code in _ADVICE else stands

@@ -41,7 +41,7 @@ def run(
 ) -> None:
     """Run a workflow: a YAML file, which is registered first, or the id of one that is registered.
 
-    Follows it to its end: 0 where it completed, 1 where it did not. Ctrl-C ends the following, not the run.
+    Follows it to its end: 0 where it completed, 1 where it did not. Ctrl-C ends the following, not the run: 130.
     """
     server = connect_app(url)
     if _WORKFLOW_ID.fullmatch(workflow):
@@ -100,9 +100,9 @@ def _print_started(started: Record, as_json: bool) -> None:
 
 def _follow(server: Server, started: Record, as_json: bool) -> None:
     shown = visible(started["id"])
-    if not as_json:
-        click.echo(f"{shown}  {workflow_of(started)}")
     try:
+        if not as_json:
+            click.echo(f"{shown}  {workflow_of(started)}")
         ended = follow(server, started, view_for(as_json))
     except KeyboardInterrupt:
         note(f"signoff: {shown} goes on; signoff inspect {shown} shows it, signoff cancel {shown} ends it.")

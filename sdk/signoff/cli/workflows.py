@@ -128,4 +128,8 @@ def _lines(workflow: Record) -> Iterator[str]:
     yield f"tools         {', '.join(map(visible, workflow['tools'])) or 'none'}"
     if workflow["input_schema"]:
         yield from ("", "input schema", *tree(workflow["input_schema"], GAP))
-    yield from ("", "file", *(f"{GAP}{visible(line)}".rstrip() for line in workflow["source"].split("\n")))
+    yield from (
+        "",
+        "file",
+        *(f"{GAP}{visible(line)}".rstrip() for line in workflow["source"].removesuffix("\n").split("\n")),
+    )
