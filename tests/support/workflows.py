@@ -38,9 +38,10 @@ def start(project: Project, source: str, given: dict[str, Any] | None = None, *,
     return reply.json()
 
 
-def parked(project: Project) -> dict[str, Any]:
-    """A run that waits for a decision about its node `pay`."""
-    found: dict[str, Any] = start(project, GATED, {"amount": "1.00"})
+def parked(project: Project, source: str = GATED, given: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A run that has come to where it waits for a decision."""
+    begun = start(project, source, {"amount": "1.00"} if given is None else given)
+    found: dict[str, Any] = project.call("starter", "GET", f"/v1/executions/{begun['id']}?wait=20").json()
     assert found["status"] == "parked", found
     return found
 

@@ -119,7 +119,7 @@ def test_a_rejection_fails_closed_and_says_who_and_why(project: Project) -> None
 
 
 def test_which_node_is_meant(project: Project) -> None:
-    run = start(project, TWO_GATES)
+    run = parked(project, TWO_GATES)
     ambiguous = approve(project, run)
     assert told(ambiguous) == (400, "ambiguous_node")
     assert sorted(ambiguous.json()["current"]["pending"]) == ["left", "right"]
@@ -162,7 +162,7 @@ def test_the_visit_that_is_meant_may_be_pinned(project: Project) -> None:
 
 
 def test_one_branch_that_fails_withdraws_the_other(project: Project) -> None:
-    run = start(project, TWO_GATES)
+    run = parked(project, TWO_GATES)
     approve(project, run, node_id="left", decision="rejected", comment="no")
     run = read(project, run["id"])
     assert (run["status"], node(run, "right")["status"]) == ("failed", "cancelled")
@@ -242,7 +242,7 @@ def test_a_heartbeat_holds_the_lease_and_tells_of_the_end(project: Project) -> N
 
 
 def test_a_question_leads_where_its_answer_says(project: Project) -> None:
-    run = start(project, ASKING, {"who": "Ann"})
+    run = parked(project, ASKING, {"who": "Ann"})
     (pending,) = project.call("alice", "GET", f"/v1/executions/{run['id']}/approvals").json()["pending"]
     assert (pending["name"], pending["summary"], pending["context"]) == ("asking.ask", "Hire Ann?", {"who": "Ann"})
     approve(project, run, decision="rejected", comment="not now")
