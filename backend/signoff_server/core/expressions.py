@@ -21,9 +21,22 @@ from signoff.protocol.canonical import check as check_canonical
 from signoff_server.core import cel, syntax
 from signoff_server.core.costs import Budget, Size, TooCostly, estimate, size_of
 from signoff_server.core.events import to_text
-from signoff_server.core.readings import Expression, Reading, check, read, short, told
+from signoff_server.core.readings import Expression, Reading, check, read, reads, short, told
 from signoff_server.core.syntax import SyntaxFault
 from signoff_server.core.trees import Slot, written
+
+__all__ = [
+    "ExpressionFailed",
+    "Scope",
+    "SyntaxFault",
+    "check",
+    "check_in",
+    "evaluate",
+    "fill",
+    "holds",
+    "reads",
+    "reads_in",
+]
 
 _OPEN: Final = "${{"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

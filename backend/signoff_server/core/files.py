@@ -59,20 +59,20 @@ class DefinitionInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`values` and `keys` say where a value and the key in front of it begin."""
+    """`values` and `keys` say where a value and the key in front of it begin; `wide` are mappings and lists."""
 
     data: Any
     values: Mapping[Path, Place]
     keys: Mapping[Path, Place]
+    wide: frozenset[Path]
 
     def fault(self, path: Path, message: str, *, key: bool = False) -> Fault:
-        """A fault at the value at `path`, or at its key; at what holds it, where the file has no such value."""
-        place = (self.keys.get(path) if key else None) or self.values.get(path)
+        """A fault at the value at `path`; at its key, where it is about that or the value has parts of its own."""
         holder = path
-        while place is None:
-            holder = holder[:-1]
-            place = self.values.get(holder) if holder else (1, 1)
-        return Fault(*place, pointer_of(path), message)
+        while holder not in self.values:
+            holder, key = holder[:-1], False
+        places = self.keys if key or holder in self.wide else self.values
+        return Fault(*places.get(holder, self.values[holder]), pointer_of(path), message)
 
 
 def pointer_of(path: Path) -> str:
@@ -126,6 +126,7 @@ class _Reader:
     faults: list[Fault] = field(default_factory=list)
     values: dict[Path, Place] = field(default_factory=dict)
     keys: dict[Path, Place] = field(default_factory=dict)
+    wide: set[Path] = field(default_factory=set)
     frames: list[_Frame] = field(default_factory=list)
     root: Any = None
     documents: int = 0
@@ -149,7 +150,7 @@ class _Reader:
             self.stop(None, "the file is empty")
         if self.faults:
             raise DefinitionInvalid(self.faults)
-        return Document(self.root, self.values, self.keys)
+        return Document(self.root, self.values, self.keys, frozenset(self.wide))
 
     def stop(self, mark: Any, message: str) -> NoReturn:
         """Give up: nothing sensible can be said of the rest."""
@@ -178,6 +179,7 @@ class _Reader:
         path = self._path()
         value: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
         self._put(value, event.start_mark)
+        self.wide.add(path)
         self.frames.append(_Frame(value, path))
 
     def _plain(self, event: yaml.NodeEvent) -> None:
