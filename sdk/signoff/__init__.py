@@ -43,10 +43,13 @@ if TYPE_CHECKING:
         RateLimited,
         ServerError,
         SignoffError,
+        ToolFailed,
     )
     from signoff.gate import approval_required
     from signoff.protocol.models import Decision, Event, Principal, Redeemed
     from signoff.sync_client import Signoff
+    from signoff.worker.context import ToolContext
+    from signoff.worker.declaring import tool
 
 _HOMES = {
     "approval": ("Approval",),
@@ -78,10 +81,13 @@ _HOMES = {
         "RateLimited",
         "ServerError",
         "SignoffError",
+        "ToolFailed",
     ),
     "gate": ("approval_required",),
     "protocol.models": ("Decision", "Event", "Principal", "Redeemed"),
     "sync_client": ("Signoff",),
+    "worker.context": ("ToolContext",),
+    "worker.declaring": ("tool",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -119,12 +125,15 @@ __all__ = [
     "ServerError",
     "Signoff",
     "SignoffError",
+    "ToolContext",
+    "ToolFailed",
     "__version__",
     "approval_required",
     "load_app_config",
     "load_reviewer_config",
     "require_approval",
     "require_approval_async",
+    "tool",
 ]
 
 
