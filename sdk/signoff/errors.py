@@ -235,7 +235,7 @@ class ConfigurationError(SignoffError):
 
 
 class ToolFailed(SignoffError):
-    """The tool was tried and nothing happened: raise it in a tool to say so; `retryable` false ends the attempts."""
+    """The tool was tried, and nothing happened; `retryable`: another attempt may do better."""
 
     def __init__(self, message: str | None = None, *, retryable: bool = True) -> None:
         super().__init__(message)

@@ -64,6 +64,7 @@ class Time:
 
     async def move(self, seconds: float) -> None:
         """Each second in turn, and whoever waits for it."""
+        await turn()
         end = self.passed + seconds
         while self.passed < end:
             self.passed = min(end, self.passed + 1.0)

@@ -45,12 +45,14 @@ class Stage:
 @asynccontextmanager
 async def stage(*tools: Tool, **options: Any) -> AsyncIterator[Stage]:
     made = Stage(*tools, **options)
-    yield made
-    made.worker.stop()
-    for tool in made.tools:
-        tool.end()
-    await asyncio.wait({made.running}, timeout=10)
-    assert made.running.done()
+    try:
+        yield made
+    finally:
+        made.worker.stop()
+        for tool in made.tools:
+            for _ in tool.contexts:
+                tool.end()
+        await until(made.running.done)
 
 
 def in_a_loop(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:

@@ -19,6 +19,10 @@ from signoff.worker.threads import in_thread
 T = TypeVar("T")
 
 
+class NotBegun(Exception):
+    """It was cancelled before its first line ran."""
+
+
 class ToolLoop:
     """The event loop of the async tools; its thread begins when it is first needed."""
 
@@ -58,7 +62,7 @@ class _Hosted(Generic[T]):
             self._task = asyncio.current_task()
         if self.is_cancelled:
             self._work.close()
-            raise asyncio.CancelledError
+            raise NotBegun
         return await self._work
 
     def cancel(self) -> None:
@@ -84,7 +88,10 @@ class PythonTool:
     async def run(self, input: Mapping[str, Any], context: ToolContext) -> Outcome:  # noqa: A002
         """One attempt. Cancelling it cancels an async function; a plain one runs on unseen."""
         if self.can_stop:
-            return await self._loop.run(self._awaited(input, context))
+            try:
+                return await self._loop.run(self._awaited(input, context))
+            except NotBegun:
+                return Failed("It was cancelled before it began.", where="not run")
         return await in_thread(lambda: self._called(input, context), self.name)
 
     def _called(self, input: Mapping[str, Any], context: ToolContext) -> Outcome:  # noqa: A002
