@@ -43,12 +43,11 @@ class Allowed:
     hosts: frozenset[str] = frozenset()
 
     def permits(self, host: str, address: Address) -> bool:
-        faces = _faces(address)
-        if any(face in network for face in faces for network in self.networks if face.version == network.version):
-            return True
-        if all(is_public(face) for face in faces):
-            return True
-        return host.lower().rstrip(".") in self.hosts and all(_is_local(face) or is_public(face) for face in faces)
+        is_named = host.lower().rstrip(".") in self.hosts
+        return all(
+            is_public(face) or _within(face, self.networks) or (is_named and _is_local(face))
+            for face in _faces(address)
+        )
 
 
 def allowed(entries: Iterable[str]) -> Allowed:

@@ -157,10 +157,14 @@ async def _look_up(host: str, port: int) -> list[str]:
 
 def host_of(url: str) -> str:
     """Raises `ValueError` unless it is an http(s) URL with a host, and without user, password and fragment."""
+    if not url.isascii() or not url.isprintable() or set(url) & set(" \\<>\"^`|"):
+        raise ValueError("it holds spaces or signs that no URL has: percent-encode them, and write a name as xn--")
     try:
         read = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise ValueError("it cannot be read") from error
+    if not 0 < _port(read) < 65_536:
+        raise ValueError("its port is none")
     if read.scheme not in ("http", "https") or not read.host:
         raise ValueError("it begins with https:// and a host")
     if read.userinfo or read.fragment or "@" in url.partition("://")[2].partition("/")[0]:
@@ -173,7 +177,7 @@ def _host(url: httpx.URL) -> str:
 
 
 def _port(url: httpx.URL) -> int:
-    return url.port or (443 if url.scheme == "https" else 80)
+    return url.port if url.port is not None else 443 if url.scheme == "https" else 80
 
 
 def _headers(request: Request, url: httpx.URL) -> dict[str, str]:

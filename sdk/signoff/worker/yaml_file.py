@@ -10,6 +10,7 @@ from typing import Any, Final
 from signoff.errors import ConfigurationError
 
 MAX_BYTES: Final = 256 * 1024
+MAX_DEPTH: Final = 16
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,15}", re.ASCII)
 _FLOAT: Final = re.compile(r"[-+]?[0-9]{1,15}\.[0-9]{1,15}", re.ASCII)
 _WORDS: Final = {
@@ -49,7 +50,7 @@ def read(text: str) -> Read:
     except yaml.MarkedYAMLError as error:
         place = _place(error.problem_mark) if error.problem_mark else "line 1, column 1"
         raise ConfigurationError(f"{place}: {error.problem or 'this is not YAML'}.") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigurationError(f"line 1, column 1: this is not YAML ({type(error).__name__}).") from None
     found = Read(None if root is None else _Walk(yaml).value(root, ()))
     if root is not None:
@@ -66,7 +67,11 @@ def _parser() -> Any:
 
 
 def _refuse_tricks(yaml: Any, text: str) -> None:
+    depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ConfigurationError(f"{_place(event.start_mark)}: nesting goes deeper than {MAX_DEPTH}.")
         if getattr(event, "anchor", None) is not None:
             raise ConfigurationError(f"{_place(event.start_mark)}: anchors and aliases are not taken; write it out.")
         if getattr(event, "tag", None) is not None:
