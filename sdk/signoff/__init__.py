@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         RateLimited,
         ServerError,
         SignoffError,
+        ToolFailed,
         VersionExists,
         WorkflowInvalid,
     )
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
         WorkflowSummary,
     )
     from signoff.sync_client import Signoff
+    from signoff.worker.context import ToolContext
+    from signoff.worker.declaring import tool
 
 _HOMES = {
     "approval": ("Approval",),
@@ -100,6 +103,7 @@ _HOMES = {
         "RateLimited",
         "ServerError",
         "SignoffError",
+        "ToolFailed",
         "VersionExists",
         "WorkflowInvalid",
     ),
@@ -114,6 +118,8 @@ _HOMES = {
         "WorkflowSummary",
     ),
     "sync_client": ("Signoff",),
+    "worker.context": ("ToolContext",),
+    "worker.declaring": ("tool",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -161,6 +167,8 @@ __all__ = [
     "ServerError",
     "Signoff",
     "SignoffError",
+    "ToolContext",
+    "ToolFailed",
     "VersionExists",
     "Workflow",
     "WorkflowInvalid",
@@ -171,6 +179,7 @@ __all__ = [
     "load_reviewer_config",
     "require_approval",
     "require_approval_async",
+    "tool",
 ]
 
 

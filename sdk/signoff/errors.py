@@ -30,7 +30,8 @@
     │  ├─ RateLimited                .retry_after
     │  └─ ServerError                .retry_after
     ├─ APIConnectionError            also ConnectionError
-    └─ ConfigurationError
+    ├─ ConfigurationError
+    └─ ToolFailed                    .retryable; raised by a worker's tools
 
 Rules of the room: each one can be pickled with all its attributes; `str()` shows neither context, arguments, inputs,
 reasons, comments nor secrets; the docstring of a class is its default message and says what to do next.
@@ -304,6 +305,14 @@ class APIConnectionError(SignoffError, ConnectionError):
 
 class ConfigurationError(SignoffError):
     """The SDK is not configured for this: pass `url` and `api_key`, or set SIGNOFF_URL and SIGNOFF_API_KEY."""
+
+
+class ToolFailed(SignoffError):
+    """The tool was tried, and nothing happened; `retryable`: another attempt may do better."""
+
+    def __init__(self, message: str | None = None, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class FloatWarning(UserWarning):

@@ -52,6 +52,7 @@ MADE: list[errors.SignoffError] = [
     errors.ServerError(retry_after=3.0, **API),
     errors.APIConnectionError(sent=False),
     errors.ConfigurationError(),
+    errors.ToolFailed(retryable=False),
 ]
 
 

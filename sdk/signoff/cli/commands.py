@@ -42,6 +42,7 @@ OWN: Final[Mapping[str, Own]] = {
     "policy": Own("policy", "Show the policy; or set or test it."),
     "principals": Own("principals", "List who asks and who decides; or make one."),
     "keys": Own("keys", "List API keys; or issue or revoke one."),
+    "worker": Own("worker", "Run tools for the workflows of a server."),
     "version": Own("version", "Print the version of what is installed here."),
 }
 # Of commands that another package adds, what is known without importing them.
