@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from signoff_server.service.work import Work
+from signoff_server.settings import environment_with
 
 NAME: Final = "dev"
 _LOG: Final = logging.getLogger("signoff.dev")
@@ -59,7 +60,7 @@ async def _run(lock: Path, environment: Mapping[str, str]) -> None:
         *arguments,
         stdin=asyncio.subprocess.PIPE,
         stdout=sys.stderr,
-        env={**os.environ, **environment},
+        env=environment_with(environment),
     )
     try:
         await process.wait()

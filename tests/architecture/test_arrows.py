@@ -63,6 +63,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "signoff.protocol",
     ),
     f"{SERVER}.serving": (f"{SERVER}.web", f"{SERVER}.limits", f"{SERVER}.settings"),
+    f"{SERVER}.dev_worker": (f"{SERVER}.service", f"{SERVER}.settings"),
     f"{SERVER}.app": (SERVER, "signoff.protocol"),
     f"{SERVER}.commands": (SERVER,),
 }

@@ -157,7 +157,7 @@ async def _look_up(host: str, port: int) -> list[str]:
 
 def host_of(url: str) -> str:
     """Raises `ValueError` unless it is an http(s) URL with a host, and without user, password and fragment."""
-    if not url.isascii() or not url.isprintable() or set(url) & set(" \\<>\"^`|"):
+    if not url.isascii() or not url.isprintable() or set(url) & set(' \\<>"^`|'):
         raise ValueError("it holds spaces or signs that no URL has: percent-encode them, and write a name as xn--")
     try:
         read = httpx.URL(url)
