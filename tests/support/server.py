@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,11 +17,17 @@ class RunningServer:
     """Started and ready when it is made. Killing it and starting it again keeps folder, port, database and keys."""
 
     def __init__(
-        self, folder: Path, *, database: str | None = None, env: Mapping[str, str] | None = None, code: str = DEV
+        self,
+        folder: Path,
+        *,
+        database: str | None = None,
+        env: Mapping[str, str] | None = None,
+        code: str = DEV,
+        options: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.database = database or str(folder / ".signoff" / "signoff.db")
-        self._arguments = [] if database is None else ["--database", database]
+        self._arguments = [*options, *([] if database is None else ["--database", database])]
         self._env = dict(env or {})
         self._code = code
         # Bound and never listening: the server may take this port, and nobody else does while the server is dead.
