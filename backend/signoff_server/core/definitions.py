@@ -6,11 +6,12 @@ nothing and fetches nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any, Final
 
 from signoff_server.core import inputs
 from signoff_server.core.expressions import check_in
-from signoff_server.core.files import DefinitionInvalid, Document, Fault, parse
+from signoff_server.core.files import MAX_FAULTS, DefinitionInvalid, Document, Fault, parse
 from signoff_server.core.grammar import FILE, POLICY, schema
 from signoff_server.core.graph import (
     MAX_LOST_LEASES,
@@ -30,6 +31,9 @@ from signoff_server.core.readings import check
 from signoff_server.core.routes import END, Nodes, Region, ends, regions, unknown
 from signoff_server.core.shapes import milliseconds
 
+# More faults than are told, so that those which are come from the beginning of the file.
+_ENOUGH: Final = 4 * MAX_FAULTS
+
 __all__ = ["DefinitionInvalid", "Fault", "check_input", "read", "read_policy", "schema"]
 
 # ---------------------------------------------------------------- reading
@@ -40,7 +44,7 @@ def read(source: bytes) -> list[Definition]:
     document = parse(source)
     data = document.data
     found: dict[str, Region | None] = {}
-    complaints = [*FILE.faults(data, ()), *_together(data)]
+    complaints = list(islice(chain(FILE.faults(data, ()), _together(data)), _ENOUGH))
     if not complaints:
         found, complaints = regions(data["nodes"], data["workflow"]["start"])
     _refuse(document, complaints)

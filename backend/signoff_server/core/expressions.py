@@ -180,7 +180,7 @@ def _not_there(expression: Expression, number: int) -> str:
 Part = str | Expression
 
 
-@lru_cache(maxsize=2_048)
+@lru_cache(maxsize=256)
 def parts(text: str) -> tuple[Part, ...]:
     """A text as what stands and what is to be evaluated, by turns as they come. Raises `SyntaxFault`."""
     found: list[Part] = []
@@ -209,9 +209,9 @@ def _end_of(text: str, start: int) -> int:
     raise SyntaxFault(start, "this ${{ has no }} to end it")
 
 
-def check_in(data: Any, nodes: Collection[str]) -> list[tuple[tuple[str | int, ...], str]]:
+def check_in(data: Any, nodes: Collection[str]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is wrong with the expressions in `data`, each with the path of its text."""
-    return [(path, complaint) for path, text in texts(data) for complaint in _check_text(text, nodes)]
+    return ((path, complaint) for path, text in texts(data) for complaint in _check_text(text, nodes))
 
 
 def _check_text(text: str, nodes: Collection[str]) -> list[str]:

@@ -66,7 +66,7 @@ class Expression:
 # ---------------------------------------------------------------- reading
 
 
-@lru_cache(maxsize=2_048)
+@lru_cache(maxsize=256)
 def read(text: str) -> Expression:
     """One expression. Raises `SyntaxFault` where it cannot be read at all; what else is wrong is in its `faults`."""
     hoist = _Hoist([], [])
