@@ -28,7 +28,7 @@ from signoff_server.core.graph import (
 )
 from signoff_server.core.policies import MAX_NAME, NO_POLICY, Complaint, Path, Policy, check_policy
 from signoff_server.core.readings import check
-from signoff_server.core.routes import END, Nodes, Region, ends, regions, unknown
+from signoff_server.core.routes import END, LINKS, Nodes, Region, ends, regions, unknown
 from signoff_server.core.shapes import milliseconds
 
 # More faults than are told, so that those which are come from the beginning of the file.
@@ -45,8 +45,9 @@ def read(source: bytes) -> list[Definition]:
     data = document.data
     found: dict[str, Region | None] = {}
     complaints = list(islice(chain(FILE.faults(data, ()), _together(data)), _ENOUGH))
-    if not complaints:
-        found, complaints = regions(data["nodes"], data["workflow"]["start"])
+    if all(_leads(told.path) for told in complaints):
+        found, others = regions(data["nodes"], data["workflow"]["start"])
+        complaints += others
     _refuse(document, complaints)
     return [_definition(data, found)]
 
@@ -70,6 +71,18 @@ def _refuse(document: Document, complaints: Iterable[Complaint]) -> None:
     faults = [document.fault(told.path, told.message, key=told.key) for told in complaints]
     if faults:
         raise DefinitionInvalid(faults)
+
+
+def _leads(path: Path) -> bool:
+    """Whether a fault at `path` leaves it clear which node leads where."""
+    match path:
+        case ("nodes", _, key, *_):
+            return key not in LINKS
+        case ("workflow", key, *_):
+            return key != "start"
+        case ("policy", *_):
+            return True
+    return False
 
 
 # ---------------------------------------------------------------- what several parts of a file say together

@@ -31,6 +31,7 @@ _UNPRINTABLE: Final = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufefe\uff00-
 # They are read all at once, and each is held against all before it.
 _DIRECTIVE: Final = re.compile("^%", re.MULTILINE)
 _CORE: Final = "tag:yaml.org,2002:"
+_HINTS: Final = {"mapping values are not allowed in this context": "; put a text that holds `: ` in quotes"}
 _CONSTANTS: Final = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 Path = tuple[str | int, ...]
@@ -87,7 +88,8 @@ def parse(source: bytes) -> Document:
     try:
         return reader.read()
     except yaml.MarkedYAMLError as error:
-        reader.stop(error.problem_mark or error.context_mark, f"this is not YAML: {error.problem or error.context}")
+        problem = error.problem or error.context or ""
+        reader.stop(error.problem_mark or error.context_mark, f"this is not YAML: {problem}{_HINTS.get(problem, '')}")
     except yaml.YAMLError as error:
         reader.stop(None, f"this is not YAML: {error}")
     except RecursionError:
@@ -206,7 +208,7 @@ class _Reader:
         assert isinstance(frame.value, dict)
         path = (*frame.path, key)
         told = _wrong_key(key, kind, plain=event.implicit[0])
-        if path in self.keys:
+        if key in frame.value:
             told = f"the key {key!r} stands on line {self.keys[path][0]} before"
         if told:
             self._fault(event.start_mark, told, frame.path)

@@ -72,7 +72,7 @@ _RETRY: Final = Fields(
 _NODES: Final[dict[str, dict[str, Field]]] = {
     "tool": {
         "tool_ref": Field(
-            Text("the name of a tool, like payments.submit", TOOL, 128), "the tool to call", required=True
+            Text("the name of a tool, written out, like payments.submit", TOOL, 128), "the tool to call", required=True
         ),
         "input": Field(Data(), "what the tool is called with; texts may hold ${{ … }}"),
         "retry": Field(_RETRY, "what happens after a reported failure"),

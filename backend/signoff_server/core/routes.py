@@ -16,6 +16,7 @@ END: Final = "end"
 # Among how many names a near one is looked for: each costs time.
 _MOST_NEAR: Final = 100
 _PLAIN: Final = ("next", "on_approved", "on_rejected", "on_timeout", "default")
+LINKS: Final = (*_PLAIN, "branches", "type")
 Nodes = Mapping[str, Any]
 
 

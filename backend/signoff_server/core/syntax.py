@@ -98,6 +98,10 @@ def tokens(text: str, start: int = 0) -> Iterator[Token]:
 def _unread(rest: str) -> str:
     if rest.startswith(('"', "'")):
         return "this text does not end on its line"
+    if rest.startswith("${{"):
+        return "here an expression stands bare, without ${{ and }}"
+    if rest.startswith("="):
+        return "to compare, write =="
     return f"{rest[0]!r} is not part of an expression"
 
 
