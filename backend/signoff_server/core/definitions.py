@@ -45,7 +45,7 @@ def read(source: bytes) -> list[Definition]:
     data = document.data
     found: dict[str, Region | None] = {}
     complaints = list(islice(chain(FILE.faults(data, ()), _together(data)), _ENOUGH))
-    if all(_leads(told.path) for told in complaints):
+    if len(complaints) < _ENOUGH and all(_leads(told.path) for told in complaints):
         found, others = regions(data["nodes"], data["workflow"]["start"])
         complaints += others
     _refuse(document, complaints)
