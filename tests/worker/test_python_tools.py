@@ -79,7 +79,7 @@ def test_what_cannot_be_declared(function: Any) -> None:
 
 def takes_many(*amounts: int) -> None: ...
 def takes_any(**more: int) -> None: ...
-def takes_a_field(amount: int = Field(default=1)) -> None: ...  # noqa: B008
+def takes_a_field(amount: int = Field(default=1)) -> None: ...
 def takes_a_lock(lock: threading.Event) -> None: ...
 def takes_nothing_known(amount: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
@@ -402,8 +402,7 @@ def test_an_async_tool_that_blocks_does_not_block_the_worker() -> None:
         loop = ToolLoop()
         made = PythonTool(Declared("a.tool", blocks, False, "here"), loop)
         running = asyncio.create_task(made.run({}, CONTEXT))
-        while not begun.is_set():
-            await asyncio.sleep(0)
+        await asyncio.to_thread(begun.wait, 10)
         end.set()
         try:
             return [await running]
