@@ -1,6 +1,7 @@
 """What a type checker makes of the public API: `make check` runs mypy over this file, and nothing runs it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import datetime
 from typing import assert_type
 
 from signoff import (
@@ -8,9 +9,12 @@ from signoff import (
     ApprovalRejected,
     AsyncSignoff,
     Signoff,
+    ToolContext,
+    ToolFailed,
     approval_required,
     require_approval,
     require_approval_async,
+    tool,
 )
 
 
@@ -50,3 +54,24 @@ def the_signature_is_kept() -> None:
     keep(2)
     gated("1")  # type: ignore[arg-type]
     gated(missing=1)  # type: ignore[call-arg]
+
+
+@tool("payments.submit", idempotent=True)
+def submit(number: int, context: ToolContext) -> str:
+    assert_type(context.deadline, datetime | None)
+    if context.cancelled:
+        raise ToolFailed("nothing was sent", retryable=False)
+    return f"{number} {context.execution_key}"
+
+
+@tool("payments.quote")
+async def quote(number: int) -> str:
+    return str(number)
+
+
+def a_tool_stays_the_function_that_it_was() -> None:
+    keep: Callable[[int, ToolContext], str] = submit
+    other: Callable[[int], Coroutine[None, None, str]] = quote
+    keep(2, ToolContext("exe_1", "payments", "submit", "payments.submit", "exe_1/submit/1"))
+    other(2).close()
+    submit("1", ToolContext("exe_1", "w", "n", "t", "k"))  # type: ignore[arg-type]

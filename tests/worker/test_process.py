@@ -277,7 +277,8 @@ def test_it_waits_for_its_tools_and_begins_anew_when_they_change(tmp_path: Path,
             assert second.ended() == 3
         server.offer(item(1, "another.tool"))
         process.next("settled")
-        process.signal()
+        assert process.popen.stdin is not None
+        process.popen.stdin.close()
         assert process.ended() == 0
 
 
@@ -303,25 +304,6 @@ def test_it_begins_anew_between_items(tmp_path: Path, server: WorkServer) -> Non
     ("files", "arguments", "code", "told"),
     [
         ({}, [], 2, "There is no tools.py and no tools.yaml here"),
-        ({}, ["--tools", "mine.py"], 2, "There is no mine.py"),
-        ({"tools.txt": ""}, ["--tools", "tools.txt"], 2, "they end in .py"),
-        ({"tools.py": ""}, [], 2, "The files hold no tools"),
-        ({"tools.py": "x = 1\nraise ValueError('no')"}, [], 2, "tools.py cannot be loaded: ValueError: no (line 2)"),
-        ({"tools.py": "import sys; sys.exit(0)"}, [], 2, "cannot be loaded: SystemExit"),
-        (
-            {"tools.py": ANSWERS.format(name="a.b"), "more.py": ANSWERS.format(name="A.b")},
-            ["--tools", "tools.py", "--tools", "more.py"],
-            2,
-            "Two tools are called A.b",
-        ),
-        ({"tools.yaml": "a: {kind: http}"}, [], 2, "tools.yaml: line 1, column 4: a.method"),
-        (
-            {"tools.yaml": "a: {kind: http, method: GET, url: 'https://${env:NOWHERE}/'}"},
-            [],
-            2,
-            "the environment has no NOWHERE",
-        ),
-        ({"tools.py": ANSWERS.format(name="a.b")}, ["--allow", "*"], 2, "`allow` cannot take '*'"),
         ({"tools.py": ANSWERS.format(name="a.b")}, ["--name", "a b"], 2, "a name is 1–128"),
         ({"tools.py": ANSWERS.format(name="a.b")}, ["--lifeline", "77"], 2, "--lifeline 77 is no open descriptor"),
         ({"tools.py": ANSWERS.format(name="a.b")}, ["--lock", "no/such/lock"], 2, "cannot be opened"),

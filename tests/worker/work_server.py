@@ -112,7 +112,7 @@ class _Listening(ThreadingHTTPServer):
 
 def _handler(work: WorkServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             listening = self.server
             assert isinstance(listening, _Listening)

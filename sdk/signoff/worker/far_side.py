@@ -157,7 +157,7 @@ async def _look_up(host: str, port: int) -> list[str]:
 
 def host_of(url: str) -> str:
     """Raises `ValueError` unless it is an http(s) URL with a host, and without user, password and fragment."""
-    if not url.isascii() or not url.isprintable() or set(url) & set(" \\<>\"^`|"):
+    if not url.isascii() or not url.isprintable() or set(url) & set(' \\<>"^`|'):
         raise ValueError("it holds spaces or signs that no URL has: percent-encode them, and write a name as xn--")
     try:
         read = httpx.URL(url)
@@ -180,17 +180,16 @@ def _port(url: httpx.URL) -> int:
     return url.port if url.port is not None else 443 if url.scheme == "https" else 80
 
 
-def _headers(request: Request, url: httpx.URL) -> dict[str, str]:
-    named = url.netloc.decode("ascii")
-    return {
-        "User-Agent": f"signoff-worker/{__version__}",
-        "Accept": "application/json",
-        **request.headers,
-        # A packed reply could be of any size once it is unpacked.
-        "Accept-Encoding": "identity",
-        "Connection": "close",
-        "Host": named,
-    }
+def _headers(request: Request, url: httpx.URL) -> httpx.Headers:
+    """A later one of the same name, in whatever case, takes the place of an earlier one."""
+    headers = httpx.Headers({"User-Agent": f"signoff-worker/{__version__}", "Accept": "application/json, */*;q=0.5"})
+    for name, value in request.headers.items():
+        headers[name] = value
+    # A packed reply could be of any size once it is unpacked.
+    headers["Accept-Encoding"] = "identity"
+    headers["Connection"] = "close"
+    headers["Host"] = url.netloc.decode("ascii")
+    return headers
 
 
 async def _read(reply: httpx.Response) -> Reply:
