@@ -70,6 +70,11 @@ class Visit:
     worker: str | None = None
     input_seq: int | None = None
 
+    @property
+    def unheard(self) -> bool:
+        """Whether it was handed out and nobody said yet what came of that."""
+        return self.fence > self.settled
+
 
 @dataclass(frozen=True, slots=True)
 class Execution:
