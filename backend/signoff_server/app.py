@@ -33,12 +33,13 @@ from signoff_server.store.migrations import upgrade
 from signoff_server.wakeups import Hub
 from signoff_server.web import openapi
 from signoff_server.web.auth import Authenticator
-from signoff_server.web.call import Call, idempotency_key, read_body, read_query
+from signoff_server.web.call import Call, idempotency_key, read_body, read_query, read_yaml
 from signoff_server.web.feed import Feed
 from signoff_server.web.metrics import Metrics
 from signoff_server.web.problems import problem, send_problem
 from signoff_server.web.quotas import Pace, Waits
-from signoff_server.web.routes import ROUTES, Route
+from signoff_server.web.route import Route
+from signoff_server.web.routes import ROUTES
 from signoff_server.web.server import Server
 from signoff_server.web.watch import WatchSocket
 from signoff_server.world import World
@@ -201,7 +202,11 @@ async def _call(server: Server, route: Route, request: Request) -> Call:
         _check_scopes(caller, route.scopes)
     query = None if route.query is None else read_query(request, route.query)
     key = idempotency_key(request) if route.keyed else None
-    body = None if route.body is None else await read_body(request, route.body)
+    body: Any = None
+    if isinstance(route.body, type):
+        body = await read_body(request, route.body)
+    elif route.body is not None:
+        body = await read_yaml(request)
     return Call(server, request, caller, body, query, key)
 
 

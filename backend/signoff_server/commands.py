@@ -19,6 +19,7 @@ import click
 from signoff_server import serving
 from signoff_server.app import build, open_server
 from signoff_server.core.events import SYSTEM
+from signoff_server.dev_worker import keep_worker
 from signoff_server.service.rebuild import LedgerDamaged
 from signoff_server.service.rebuild import rebuild as make_again
 from signoff_server.settings import SettingsError, load
@@ -27,6 +28,7 @@ from signoff_server.store.migrations import upgrade
 from signoff_server.web.server import Server
 from signoff_server.world import World
 
+WORKER_SCOPES: Final = ("work",)
 APP_SCOPES: Final = ("approvals:create", "executions:write", "workflows:write")
 REVIEWER_SCOPES: Final = ("approvals:decide", "audit:read", "admin")
 _DEV_PORT: Final = 8484
@@ -39,9 +41,10 @@ def _database_option(default: str) -> Callable[[Callable[..., Any]], Callable[..
 @click.command()
 @_database_option(".signoff/signoff.db")
 @click.option("--port", type=click.IntRange(1, 65_535), help="Port to listen on; kept over restarts.")
+@click.option("--worker/--no-worker", "with_worker", default=True, help="Run the tools of this folder. [default: yes]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line once it is ready to serve.")
-def dev(database: str | None, port: int | None, as_json: bool) -> None:
-    """Serve this folder: database, project and keys in .signoff/, nothing to configure."""
+def dev(database: str | None, port: int | None, with_worker: bool, as_json: bool) -> None:
+    """Serve this folder: database, project and keys in .signoff/, its tools by a worker; nothing to configure."""
     folder = Path(".signoff").absolute()
     folder.mkdir(mode=0o700, exist_ok=True)
     known = _port_of(folder / "app.json")
@@ -63,7 +66,20 @@ def dev(database: str | None, port: int | None, as_json: bool) -> None:
 
     async def run() -> None:
         ready = await _dev_project(server, folder)
-        await serving.serve(build(server), server, listener, lambda: _say_ready(ready, as_json))
+        beside: list[asyncio.Task[None]] = []
+
+        def serves() -> None:
+            _say_ready(ready, as_json)
+            if with_worker:
+                environment = {"SIGNOFF_URL": ready.url, "SIGNOFF_WORKER_KEY": ready.worker_key}
+                beside.append(asyncio.create_task(keep_worker(server.work, ready.project, folder, environment)))
+
+        try:
+            await serving.serve(build(server), server, listener, serves)
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     serving.run(run())
 
@@ -162,6 +178,7 @@ class _Ready:
     project: str
     app_key: str
     reviewer_key: str
+    worker_key: str
     database: str
 
 
@@ -172,7 +189,8 @@ async def _dev_project(server: Server, folder: Path) -> _Ready:
     reviewer = await _credentials(
         server, project, folder / "reviewer.json", _user_name(), "human", "admin", REVIEWER_SCOPES
     )
-    return _Ready(server.url, project, app, reviewer, shown(server.settings.database))
+    worker = await _credentials(server, project, folder / "worker.json", "worker", "service", "member", WORKER_SCOPES)
+    return _Ready(server.url, project, app, reviewer, worker, shown(server.settings.database))
 
 
 async def _credentials(
@@ -192,7 +210,7 @@ async def _credentials(
 def _user_name() -> str:
     with suppress(KeyError, OSError):
         found = re.sub(r"[^A-Za-z0-9._-]", "-", getpass.getuser())[:60]
-        if re.match(r"[A-Za-z0-9]", found) and found.lower() != "app":
+        if re.match(r"[A-Za-z0-9]", found) and found.lower() not in ("app", "worker"):
             return found
     return "reviewer"
 
@@ -204,6 +222,7 @@ def _say_ready(ready: _Ready, as_json: bool) -> None:
             "project": ready.project,
             "app_key": ready.app_key,
             "reviewer_key": ready.reviewer_key,
+            "worker_key": ready.worker_key,
             "database": ready.database,
             "pid": os.getpid(),
         }

@@ -48,6 +48,11 @@ class Settings(BaseModel):
         return frozenset(name.lower() for name in (*_LOOPBACK, *self.allowed_hosts, *public, *bound))
 
 
+def environment_with(more: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process that is started here."""
+    return {**os.environ, **more}
+
+
 def host_name(host: str) -> str:
     """`[::1]:8484` → `::1`, `example.org:443` → `example.org`."""
     if host.startswith("["):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from signoff.errors import (
         AlreadyDecided,
         AlreadyRedeemed,
+        AmbiguousNode,
         APIConnectionError,
         APIError,
         ApprovalCancelled,
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
         AuthenticationError,
         BindingMismatch,
         ConfigurationError,
+        ExecutionCancelled,
+        ExecutionError,
+        ExecutionFailed,
+        ExecutionFinished,
+        ExecutionTimeout,
         FloatWarning,
         IdempotencyConflict,
         InvalidRequest,
@@ -43,10 +49,23 @@ if TYPE_CHECKING:
         RateLimited,
         ServerError,
         SignoffError,
+        ToolFailed,
+        VersionExists,
+        WorkflowInvalid,
     )
     from signoff.gate import approval_required
     from signoff.protocol.models import Decision, Event, Principal, Redeemed
+    from signoff.protocol.workflows import (
+        Execution,
+        ExecutionApproval,
+        ExecutionFailure,
+        ExecutionSummary,
+        Workflow,
+        WorkflowSummary,
+    )
     from signoff.sync_client import Signoff
+    from signoff.worker.context import ToolContext
+    from signoff.worker.declaring import tool
 
 _HOMES = {
     "approval": ("Approval",),
@@ -58,6 +77,7 @@ _HOMES = {
         "APIError",
         "AlreadyDecided",
         "AlreadyRedeemed",
+        "AmbiguousNode",
         "ApprovalCancelled",
         "ApprovalConflict",
         "ApprovalError",
@@ -68,6 +88,11 @@ _HOMES = {
         "AuthenticationError",
         "BindingMismatch",
         "ConfigurationError",
+        "ExecutionCancelled",
+        "ExecutionError",
+        "ExecutionFailed",
+        "ExecutionFinished",
+        "ExecutionTimeout",
         "FloatWarning",
         "IdempotencyConflict",
         "InvalidRequest",
@@ -78,10 +103,23 @@ _HOMES = {
         "RateLimited",
         "ServerError",
         "SignoffError",
+        "ToolFailed",
+        "VersionExists",
+        "WorkflowInvalid",
     ),
     "gate": ("approval_required",),
     "protocol.models": ("Decision", "Event", "Principal", "Redeemed"),
+    "protocol.workflows": (
+        "Execution",
+        "ExecutionApproval",
+        "ExecutionFailure",
+        "ExecutionSummary",
+        "Workflow",
+        "WorkflowSummary",
+    ),
     "sync_client": ("Signoff",),
+    "worker.context": ("ToolContext",),
+    "worker.declaring": ("tool",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -90,6 +128,7 @@ __all__ = [
     "APIError",
     "AlreadyDecided",
     "AlreadyRedeemed",
+    "AmbiguousNode",
     "Approval",
     "ApprovalCancelled",
     "ApprovalConflict",
@@ -106,6 +145,15 @@ __all__ = [
     "ConfigurationError",
     "Decision",
     "Event",
+    "Execution",
+    "ExecutionApproval",
+    "ExecutionCancelled",
+    "ExecutionError",
+    "ExecutionFailed",
+    "ExecutionFailure",
+    "ExecutionFinished",
+    "ExecutionSummary",
+    "ExecutionTimeout",
     "FloatWarning",
     "IdempotencyConflict",
     "InvalidRequest",
@@ -119,12 +167,19 @@ __all__ = [
     "ServerError",
     "Signoff",
     "SignoffError",
+    "ToolContext",
+    "ToolFailed",
+    "VersionExists",
+    "Workflow",
+    "WorkflowInvalid",
+    "WorkflowSummary",
     "__version__",
     "approval_required",
     "load_app_config",
     "load_reviewer_config",
     "require_approval",
     "require_approval_async",
+    "tool",
 ]
 
 

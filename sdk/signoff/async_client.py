@@ -14,12 +14,14 @@ from signoff.asking import ask, fresh_key
 from signoff.async_session import AsyncSession
 from signoff.config import Config, load_app_config
 from signoff.errors import ConfigurationError
+from signoff.executions import AsyncExecutions
+from signoff.guards import check_may_decide
 from signoff.once import log_once
 from signoff.protocol import models
 from signoff.retry import Deadline, Pace
-from signoff.sync_client import NEEDS_GIVEN_KEY
 from signoff.waiting import Mode
 from signoff.wire import NetworkWire, Wire
+from signoff.workflows import AsyncPolicies, AsyncWorkflows
 
 AsyncOnPending = Callable[[Approval], Any]
 
@@ -106,6 +108,9 @@ class AsyncSignoff:
     def _open(self, config: Config, wire: Callable[[], Wire], mode: Mode, retry_for: float, pace: Pace) -> None:
         self._session = AsyncSession(config, wire, mode=mode, retry_for=retry_for, pace=pace)
         self.approvals = AsyncApprovals(self._session)
+        self.workflows = AsyncWorkflows(self._session)
+        self.executions = AsyncExecutions(self._session)
+        self.policy = AsyncPolicies(self._session)
         self.principals = AsyncPrincipals(self._session)
         self.keys = AsyncKeys(self._session)
 
@@ -280,8 +285,7 @@ class AsyncApprovals:
     async def decide(
         self, approval_id: str, decision: models.Verdict, *, reason: str | None = None, seen: str | None = None
     ) -> Approval:
-        if not self._session.config.may_decide:
-            raise ConfigurationError(NEEDS_GIVEN_KEY)
+        check_may_decide(self._session.config)
         return self._checked(await self._session.call(calls.decide(approval_id, decision, reason, seen)))
 
     async def events(self, approval_id: str) -> Sequence[models.Event]:

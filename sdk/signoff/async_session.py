@@ -18,7 +18,9 @@ from signoff.calls import Call
 from signoff.config import Config
 from signoff.engine import Engine
 from signoff.errors import ConfigurationError, SignoffError
+from signoff.execution_waits import IsOver
 from signoff.protocol import models
+from signoff.protocol.workflows import Execution
 from signoff.retry import Deadline, Pace
 from signoff.sync_session import HURRIED, report_call, tell_unreported
 from signoff.waiting import Mode
@@ -44,6 +46,9 @@ class AsyncSession:
 
     async def wait(self, approval_id: str, deadline: Deadline) -> models.ResolvedApproval | None:
         return await self._engine().wait(approval_id, deadline)
+
+    async def wait_execution(self, known: Execution, is_over: IsOver, deadline: Deadline) -> Execution | None:
+        return await self._engine().wait_execution(known, is_over, deadline)
 
     def as_decided(self, ids: Iterable[str], deadline: Deadline) -> AsyncIterator[models.Approval]:
         return self._engine().as_decided(ids, deadline)

@@ -47,7 +47,7 @@ def create(ask: Ask) -> Call[Created]:
         approval = _model(reply, m.Approval)
         return Created(approval, reply.headers.get("idempotent-replayed", "").lower() == "true")
 
-    request = Outgoing("POST", "/v1/approvals", body=_json(ask.body), headers=_headers(ask.idempotency_key))
+    request = Outgoing("POST", "/v1/approvals", body=json_body(ask.body), headers=json_headers(ask.idempotency_key))
     return Call(request, accept, statuses=(200, 201), about=About(name=ask.body.name))
 
 
@@ -58,7 +58,7 @@ def get(approval_id: str, wait: int = 0) -> Call[m.Approval]:
 
 
 def list_approvals(filters: Mapping[str, Any], cursor: str | None) -> Call[m.ApprovalList]:
-    return _page("/v1/approvals", {**filters, "cursor": cursor}, m.ApprovalList, m.ListApprovals)
+    return page("/v1/approvals", {**filters, "cursor": cursor}, m.ApprovalList, m.ListApprovals)
 
 
 def redeem(approval: m.Approval, redeemer: str) -> Call[m.Redeemed]:
@@ -71,7 +71,7 @@ def renew(approval_id: str, fence: int) -> Call[m.Renewed]:
 
 
 def report(approval_id: str, fence: int, outcome: Any, detail: str | None) -> Call[m.Approval]:
-    fields = _given(fence=fence, outcome=outcome, detail=detail)
+    fields = given(fence=fence, outcome=outcome, detail=detail)
     return _post(approval_id, "outcome", checked(lambda: m.ReportOutcome(**fields)), m.Approval)
 
 
@@ -81,38 +81,38 @@ def resolve(approval_id: str, outcome: Any, reason: str) -> Call[m.Approval]:
 
 
 def cancel(approval_id: str, reason: str | None) -> Call[m.Approval]:
-    body = checked(lambda: m.CancelApproval(**_given(reason=reason)))
+    body = checked(lambda: m.CancelApproval(**given(reason=reason)))
     return _post(approval_id, "cancel", body, m.Approval, key=fresh_key())
 
 
 def decide(approval_id: str, decision: Any, reason: str | None, seen: str | None) -> Call[m.Approval]:
-    body = checked(lambda: m.DecideApproval(**_given(decision=decision, reason=reason, seen=seen)))
+    body = checked(lambda: m.DecideApproval(**given(decision=decision, reason=reason, seen=seen)))
     return _post(approval_id, "decision", body, m.Approval, key=fresh_key())
 
 
 def approval_events(approval_id: str) -> Call[m.EventList]:
-    return Call(Outgoing("GET", _path(approval_id, "events")), _reader(m.EventList), about=About(approval_id))
+    return Call(Outgoing("GET", _path(approval_id, "events")), reader(m.EventList), about=About(approval_id))
 
 
 def events(filters: Mapping[str, Any], after: int) -> Call[m.EventPage]:
-    return _page("/v1/events", {**filters, "after": after}, m.EventPage, m.ListEvents)
+    return page("/v1/events", {**filters, "after": after}, m.EventPage, m.ListEvents)
 
 
 def list_principals(limit: int, cursor: str | None) -> Call[m.PrincipalList]:
-    return _page("/v1/principals", {"limit": limit, "cursor": cursor}, m.PrincipalList, m.Paging)
+    return page("/v1/principals", {"limit": limit, "cursor": cursor}, m.PrincipalList, m.Paging)
 
 
 def create_principal(**fields: Any) -> Call[m.PrincipalRecord]:
-    body = checked(lambda: m.CreatePrincipal(**_given(**fields)))
+    body = checked(lambda: m.CreatePrincipal(**given(**fields)))
     return _make("/v1/principals", body, m.PrincipalRecord)
 
 
 def list_keys(limit: int, cursor: str | None) -> Call[m.KeyList]:
-    return _page("/v1/keys", {"limit": limit, "cursor": cursor}, m.KeyList, m.Paging)
+    return page("/v1/keys", {"limit": limit, "cursor": cursor}, m.KeyList, m.Paging)
 
 
 def issue_key(**fields: Any) -> Call[m.IssuedKey]:
-    return _make("/v1/keys", checked(lambda: m.IssueKey(**_given(**fields))), m.IssuedKey)
+    return _make("/v1/keys", checked(lambda: m.IssueKey(**given(**fields))), m.IssuedKey)
 
 
 def revoke_key(key_id: str) -> Call[None]:
@@ -122,33 +122,35 @@ def revoke_key(key_id: str) -> Call[None]:
 def _post(
     approval_id: str, verb: str, body: BaseModel, reply: type[M], *, key: str | None = None, about: About | None = None
 ) -> Call[M]:
-    request = Outgoing("POST", _path(approval_id, verb), body=_json(body), headers=_headers(key))
-    accept: Callable[[Incoming], Any] = _the_approval(approval_id) if reply is m.Approval else _reader(reply)
+    request = Outgoing("POST", _path(approval_id, verb), body=json_body(body), headers=json_headers(key))
+    accept: Callable[[Incoming], Any] = _the_approval(approval_id) if reply is m.Approval else reader(reply)
     return Call(request, accept, about=about or About(approval_id))
 
 
 def _make(path: str, body: BaseModel, reply: type[M]) -> Call[M]:
-    request = Outgoing("POST", path, body=_json(body), headers=_headers(fresh_key()))
+    request = Outgoing("POST", path, body=json_body(body), headers=json_headers(fresh_key()))
     # No approval stands behind these that a second attempt could attach to.
-    return Call(request, _reader(reply), statuses=(200, 201), repeatable=False)
+    return Call(request, reader(reply), statuses=(200, 201), repeatable=False)
 
 
-def _page(path: str, given: Mapping[str, Any], reply: type[M], filters: type[BaseModel]) -> Call[M]:
-    fields = _given(**given)
+def page(path: str, wanted: Mapping[str, Any], reply: type[M], filters: type[BaseModel]) -> Call[M]:
+    """One page of a list; what `wanted` holds beside None is checked to be of `filters`, and sent."""
+    fields = given(**wanted)
     checked(lambda: filters(**fields))
-    return Call(Outgoing("GET", path, params=tuple((key, str(value)) for key, value in fields.items())), _reader(reply))
+    return Call(Outgoing("GET", path, params=tuple((key, str(value)) for key, value in fields.items())), reader(reply))
 
 
-def _given(**fields: Any) -> dict[str, Any]:
+def given(**fields: Any) -> dict[str, Any]:
+    """Those that are not None: what was left out is not sent."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _headers(idempotency_key: str | None) -> dict[str, str]:
+def json_headers(idempotency_key: str | None) -> dict[str, str]:
     headers = {"Content-Type": "application/json"}
     return headers if idempotency_key is None else headers | {"Idempotency-Key": idempotency_key}
 
 
-def _json(body: BaseModel) -> bytes:
+def json_body(body: BaseModel) -> bytes:
     return body.model_dump_json(exclude_unset=True).encode()
 
 
@@ -156,10 +158,10 @@ def _path(approval_id: str, *rest: str) -> str:
     return "/".join(("/v1/approvals", check_id(approval_id), *rest))
 
 
-def check_id(text: str) -> str:
+def check_id(text: str, kind: str = "apr") -> str:
     """`text`, if it can be an id. Raises `InvalidRequest`."""
     if not isinstance(text, str) or not 1 <= len(text) <= 100 or not _ID_CHARACTERS.issuperset(text):
-        raise InvalidRequest("This is not an id", errors=[("/id", "an id is like apr_ and 26 characters")])
+        raise InvalidRequest("This is not an id", errors=[("/id", f"an id is like {kind}_ and 26 characters")])
     return text
 
 
@@ -168,17 +170,19 @@ def _about(approval: m.ResolvedApproval) -> About:
 
 
 def _the_approval(approval_id: str) -> Callable[[Incoming], m.Approval]:
-    def accept(reply: Incoming) -> m.Approval:
-        approval = _model(reply, m.Approval)
-        if approval.id != approval_id:
-            raise _untrusted(reply, "another approval than was asked for")
-        return approval
+    return reader(m.Approval, lambda approval: approval.id == approval_id, "another approval than was asked for")
+
+
+def reader(model: type[M], fits: Callable[[M], bool] = lambda reply: True, other: str = "") -> Callable[[Incoming], M]:
+    """Reads a reply as `model`; one that does not fit what was asked is `other` than it, and not trusted."""
+
+    def accept(reply: Incoming) -> M:
+        made = _model(reply, model)
+        if not fits(made):
+            raise _untrusted(reply, other)
+        return made
 
     return accept
-
-
-def _reader(model: type[M]) -> Callable[[Incoming], M]:
-    return lambda reply: _model(reply, model)
 
 
 def _model(reply: Incoming, model: type[M]) -> M:

@@ -3,6 +3,7 @@
 For an application, the first of these that says anything: the arguments; SIGNOFF_URL and SIGNOFF_API_KEY; the nearest
 `.signoff/app.json` upwards from the working directory; `~/.config/signoff/profile.json`, which `signoff login` wrote.
 For a reviewer: the arguments; SIGNOFF_URL and SIGNOFF_REVIEWER_KEY; the nearest `.signoff/reviewer.json`.
+For a worker: SIGNOFF_URL and SIGNOFF_WORKER_KEY; the nearest `.signoff/worker.json`.
 
 Rules of the room: URL and key come from one source and are never mixed; a source that says only half is an error; a
 file that somebody else owns or may write is refused, since whoever writes it decides what is approved.
@@ -68,7 +69,7 @@ def load_app_config(url: str | None = None, key: str | None = None) -> Config:
 
 def load_reviewer_config(url: str | None = None, key: str | None = None) -> Config:
     """The configuration of a reviewer, for the command line alone. Raises `ConfigurationError`."""
-    found = _from_arguments(url, key, reviewer=True) or _reviewer_from_environment()
+    found = _from_arguments(url, key, reviewer=True) or _on_purpose("SIGNOFF_REVIEWER_KEY", reviewer=True)
     if found is not None:
         return found
     found = _from_file(_nearest("reviewer.json"), "file", reviewer=True)
@@ -77,11 +78,25 @@ def load_reviewer_config(url: str | None = None, key: str | None = None) -> Conf
             "No reviewer is configured: work in the folder of `signoff dev`, "
             "or set SIGNOFF_URL and SIGNOFF_REVIEWER_KEY."
         )
-    named = _variable("SIGNOFF_URL")
-    if named is not None and _checked_url(named) != found.url:
+    return _of_the_named_server(found, "reviewer.json", "SIGNOFF_REVIEWER_KEY")
+
+
+def load_worker_config() -> Config:
+    """The configuration of a worker: a key of scope `work`. Raises `ConfigurationError`."""
+    found = _on_purpose("SIGNOFF_WORKER_KEY") or _from_file(_nearest("worker.json"), "file")
+    if found is None:
         raise ConfigurationError(
-            "SIGNOFF_URL names another server than .signoff/reviewer.json: "
-            "set SIGNOFF_REVIEWER_KEY, or unset SIGNOFF_URL."
+            "No worker is configured: work in the folder of `signoff dev`, "
+            "or set SIGNOFF_URL and SIGNOFF_WORKER_KEY, a key of scope `work`."
+        )
+    return _of_the_named_server(found, "worker.json", "SIGNOFF_WORKER_KEY")
+
+
+def _of_the_named_server(found: Config, file: str, key_variable: str) -> Config:
+    named = _variable("SIGNOFF_URL")
+    if found.where == "file" and named is not None and _checked_url(named) != found.url:
+        raise ConfigurationError(
+            f"SIGNOFF_URL names another server than .signoff/{file}: set {key_variable}, or unset SIGNOFF_URL."
         )
     return found
 
@@ -105,11 +120,16 @@ def _from_environment(key_variable: str, *, reviewer: bool = False) -> Config | 
     return Config(url, key, where="environment", reviewer=reviewer)
 
 
-def _reviewer_from_environment() -> Config | None:
-    # SIGNOFF_URL alone belongs to the application beside it; only the reviewer's key turns to this source.
-    if _variable("SIGNOFF_REVIEWER_KEY") is None:
+def _on_purpose(key_variable: str, *, reviewer: bool = False) -> Config | None:
+    # SIGNOFF_URL alone belongs to the application beside it; only the key of this role turns to this source.
+    if _variable(key_variable) is None:
         return None
-    return _from_environment("SIGNOFF_REVIEWER_KEY", reviewer=True)
+    return _from_environment(key_variable, reviewer=reviewer)
+
+
+def variables() -> Mapping[str, str]:
+    """The environment as it is now, for the secrets that a worker's tools name."""
+    return dict(os.environ)
 
 
 def _variable(name: str) -> str | None:

@@ -11,7 +11,8 @@ from typing import Any
 from signoff.approval import Approval
 from signoff.async_client import ApprovalRequest, AsyncOnPending, AsyncSignoff
 from signoff.config import Config, load_app_config
-from signoff.sync_client import OnPending, Signoff, refuse_in_loop
+from signoff.guards import refuse_in_loop
+from signoff.sync_client import OnPending, Signoff
 
 Clients = tuple[Signoff, AsyncSignoff]
 _lock = threading.Lock()

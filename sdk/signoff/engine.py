@@ -9,11 +9,13 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from typing import Final, TypeVar
 
-from signoff import calls
+from signoff import calls, workflow_calls
 from signoff.calls import Call
 from signoff.errors import ApprovalError, ApprovalTimeout, SignoffError
 from signoff.exchange import AsyncCaller
+from signoff.execution_waits import ExecutionWaits, IsOver
 from signoff.protocol.models import Approval, ResolvedApproval
+from signoff.protocol.workflows import Execution
 from signoff.retry import Deadline, Pace
 from signoff.transport import TASK_CONNECTIONS, AsyncTransport
 from signoff.waiting import POLLS, Mode, Waits
@@ -34,6 +36,7 @@ class Engine:
         self._caller = AsyncCaller(self._transport, pace)
         self._poll_transport: AsyncTransport | None = None
         self._waits = Waits(wire.dial, self._fetch, mode=mode, pace=pace)
+        self._execution_waits = ExecutionWaits(self._fetch_execution, pace=pace)
 
     async def call(self, call: Call[T], deadline: Deadline) -> T:
         """One call with its retries."""
@@ -84,19 +87,30 @@ class Engine:
                 _LOG.warning("signoff: the lease of %s was not renewed: %s", approval_id, error)
             pause = RENEW_EVERY
 
+    async def wait_execution(self, known: Execution, is_over: IsOver, deadline: Deadline) -> Execution | None:
+        """Until `is_over` of the run; None when the time is over."""
+        return await self._execution_waits.wait(known, is_over, deadline.remaining())
+
     async def aclose(self) -> None:
         """End the waits and close the connections."""
         await self._waits.close()
+        await self._execution_waits.close()
         await self._transport.aclose()
         if self._poll_transport is not None:
             await self._poll_transport.aclose()
 
     async def _fetch(self, approval_id: str, hold: int) -> ResolvedApproval:
+        return await self._held(calls.get(approval_id, hold))
+
+    async def _fetch_execution(self, execution_id: str, hold: int, seen: int | None) -> Execution:
+        return await self._held(workflow_calls.get_execution(execution_id, hold, seen))
+
+    async def _held(self, call: Call[T]) -> T:
         if self._poll_transport is None:
             # Apart from the other calls, so that hundreds of held requests leave them their connections.
             self._poll_transport = self._wire.async_transport(POLLS)
         caller = AsyncCaller(self._poll_transport, self._pace)
-        return await caller.call(calls.get(approval_id, hold), Deadline(None, self._pace.clock))
+        return await caller.call(call, Deadline(None, self._pace.clock))
 
 
 async def within(waiting: Awaitable[T], seconds: float) -> T | None:

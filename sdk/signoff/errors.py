@@ -14,18 +14,27 @@
     │     ├─ AlreadyDecided          .current
     │     ├─ AlreadyRedeemed         .outcome
     │     └─ BindingMismatch
+    ├─ ExecutionError                .execution_id .url
+    │  ├─ ExecutionFailed            .failure: .code .node_id .message .decided_by .comment
+    │  ├─ ExecutionCancelled
+    │  ├─ ExecutionTimeout           also TimeoutError; the run goes on, wait again
+    │  └─ ExecutionFinished          .current
     ├─ InvalidRequest                .errors
+    │  ├─ AmbiguousNode              .pending
+    │  └─ WorkflowInvalid            .errors, each with its line and column
     ├─ APIError                      .status_code .code .request_id
     │  ├─ AuthenticationError
     │  ├─ PermissionDenied
     │  ├─ NotFound
+    │  ├─ VersionExists
     │  ├─ RateLimited                .retry_after
     │  └─ ServerError                .retry_after
     ├─ APIConnectionError            also ConnectionError
-    └─ ConfigurationError
+    ├─ ConfigurationError
+    └─ ToolFailed                    .retryable; raised by a worker's tools
 
-Rules of the room: each one can be pickled with all its attributes; `str()` shows neither context, arguments, reasons
-nor secrets; the docstring of a class is its default message and says what to do next.
+Rules of the room: each one can be pickled with all its attributes; `str()` shows neither context, arguments, inputs,
+reasons, comments nor secrets; the docstring of a class is its default message and says what to do next.
 """
 
 import inspect
@@ -34,6 +43,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from signoff.protocol.models import Decision, Principal
+    from signoff.protocol.workflows import ExecutionFailure
 
 
 class SignoffError(Exception):
@@ -156,6 +166,50 @@ class BindingMismatch(ApprovalConflict):
     """What was approved is not what was asked for: do not go on, and find out who changed it."""
 
 
+class ExecutionError(SignoffError):
+    """The run is not what is wanted; look at the run's page for its state."""
+
+    def __init__(self, message: str | None = None, *, execution_id: str | None = None, url: str | None = None) -> None:
+        super().__init__(message)
+        self.execution_id = execution_id
+        self.url = url
+
+    def __str__(self) -> str:
+        about = " ".join(printable(fact) for fact in self._facts() if fact)
+        return f"{self.message} [{about}]" if about else self.message
+
+    def _facts(self) -> "Sequence[str | None]":
+        return (self.execution_id,)
+
+
+class ExecutionFailed(ExecutionError):
+    """The run failed: do not go on; `failure` says by which code, at which node, and why."""
+
+    def __init__(self, message: str | None = None, *, failure: "ExecutionFailure | None" = None, **about: Any) -> None:
+        super().__init__(message, **about)
+        self.failure = failure
+
+    def _facts(self) -> "Sequence[str | None]":
+        # Not its message: it may quote what a tool said, or a comment.
+        return (self.execution_id, *(() if self.failure is None else (self.failure.code, self.failure.node_id)))
+
+
+class ExecutionCancelled(ExecutionError):
+    """The run was cancelled: do not go on; its events say by whom."""
+
+
+class ExecutionTimeout(ExecutionError, TimeoutError):
+    """The run did not end within `timeout`; it goes on by itself: wait again with its id."""
+
+
+class ExecutionFinished(ExecutionError):
+    """The run is over and cannot be changed: `current` says how it ended."""
+
+    def __init__(self, message: str | None = None, *, current: dict[str, Any] | None = None, **about: Any) -> None:
+        super().__init__(message, **about)
+        self.current = current
+
+
 class InvalidRequest(SignoffError):
     """The request is not valid: `errors` names each place by its JSON pointer."""
 
@@ -175,6 +229,22 @@ class InvalidRequest(SignoffError):
     def __str__(self) -> str:
         places = "; ".join(f"{printable(pointer) or '(whole)'}: {printable(text)}" for pointer, text in self.errors)
         return f"{self.message} ({places})" if places else self.message
+
+
+class AmbiguousNode(InvalidRequest):
+    """Several nodes await a decision: name one of `pending` as `node_id`."""
+
+    def __init__(self, message: str | None = None, *, pending: Sequence[str] = (), **about: Any) -> None:
+        super().__init__(message, **about)
+        self.pending = tuple(pending)
+
+    def __str__(self) -> str:
+        nodes = ", ".join(printable(node) for node in self.pending)
+        return f"{super().__str__()} [{nodes}]" if nodes else super().__str__()
+
+
+class WorkflowInvalid(InvalidRequest):
+    """The workflow file is not valid: `errors` names each fault by its place in the file; mend them all."""
 
 
 class APIError(SignoffError):
@@ -213,6 +283,10 @@ class NotFound(APIError):
     """There is no such thing in this key's project: check the id and the key."""
 
 
+class VersionExists(APIError):
+    """This version is registered with another content: raise it in the file, or register with on_conflict="build"."""
+
+
 class RateLimited(APIError):
     """Too many requests: wait `retry_after` seconds and try again."""
 
@@ -231,6 +305,14 @@ class APIConnectionError(SignoffError, ConnectionError):
 
 class ConfigurationError(SignoffError):
     """The SDK is not configured for this: pass `url` and `api_key`, or set SIGNOFF_URL and SIGNOFF_API_KEY."""
+
+
+class ToolFailed(SignoffError):
+    """The tool was tried, and nothing happened; `retryable`: another attempt may do better."""
+
+    def __init__(self, message: str | None = None, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class FloatWarning(UserWarning):

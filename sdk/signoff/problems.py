@@ -15,11 +15,12 @@ from signoff.protocol.models import Principal, Problem
 
 
 class About(NamedTuple):
-    """What the caller knows of the approval that a request is about."""
+    """What the caller knows of the approval, or of the run, that a request is about."""
 
     approval_id: str | None = None
     name: str | None = None
     url: str | None = None
+    execution_id: str | None = None
 
 
 NOTHING_KNOWN: Final = About()
@@ -28,7 +29,7 @@ EXCEPTIONS: Final[dict[str, type[errors.SignoffError]]] = {
     "malformed_request": errors.APIError,
     "malformed_json": errors.InvalidRequest,
     "invalid_parameter": errors.InvalidRequest,
-    "ambiguous_node": errors.InvalidRequest,
+    "ambiguous_node": errors.AmbiguousNode,
     "host_not_allowed": errors.APIError,
     "unauthenticated": errors.AuthenticationError,
     "forbidden": errors.PermissionDenied,
@@ -48,13 +49,13 @@ EXCEPTIONS: Final[dict[str, type[errors.SignoffError]]] = {
     "stale_fence": errors.ApprovalConflict,
     "binding_mismatch": errors.BindingMismatch,
     "view_stale": errors.BindingMismatch,
-    "execution_finished": errors.ApprovalConflict,
-    "version_exists": errors.APIError,
+    "execution_finished": errors.ExecutionFinished,
+    "version_exists": errors.VersionExists,
     "name_taken": errors.APIError,
     "too_large": errors.InvalidRequest,
     "media_type": errors.APIError,
     "invalid": errors.InvalidRequest,
-    "workflow_invalid": errors.InvalidRequest,
+    "workflow_invalid": errors.WorkflowInvalid,
     "idempotency_key_reuse": errors.IdempotencyConflict,
     "no_eligible_reviewer": errors.InvalidRequest,
     "rate_limited": errors.RateLimited,
@@ -65,6 +66,8 @@ EXCEPTIONS: Final[dict[str, type[errors.SignoffError]]] = {
     "unavailable": errors.ServerError,
     "storage_full": errors.ServerError,
 }
+# Of a run it says that no node, or not this one, awaits a decision; nothing was cancelled by that.
+_OF_EXECUTIONS: Final[dict[str, type[errors.SignoffError]]] = {"not_pending": errors.ApprovalConflict}
 _BY_STATUS: Final[dict[int, type[errors.APIError]]] = {
     401: errors.AuthenticationError,
     403: errors.PermissionDenied,
@@ -79,7 +82,7 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes, about: Abou
     problem = _problem(status, headers, body)
     if problem is None:
         return _by_status(status, f"The answer is not one of a signoff server: HTTP {status}", retry_after)
-    kind = EXCEPTIONS.get(problem.code)
+    kind = _kind(problem.code, about)
     if kind is None:
         return _by_status(status, errors.printable(problem.detail), retry_after, problem)
     return _of_kind(kind, problem, retry_after, about)
@@ -89,7 +92,7 @@ def error_for_code(code: str, about: About) -> errors.SignoffError:
     """The exception for a code alone, as the watch socket tells it."""
     kind = EXCEPTIONS.get(code, errors.APIError)
     if issubclass(kind, errors.ApprovalError):
-        return kind(**about._asdict())
+        return kind(approval_id=about.approval_id, name=about.name, url=about.url)
     if issubclass(kind, errors.APIError):
         return kind(code=code)
     return kind()
@@ -100,6 +103,11 @@ def read_retry_after(text: str | None) -> float | None:
     if text is None or not text.isascii() or not text.strip().isdigit() or len(text) > 8:
         return None
     return float(text)
+
+
+def _kind(code: str, about: About) -> type[errors.SignoffError] | None:
+    found = EXCEPTIONS.get(code)
+    return found if about.execution_id is None else _OF_EXECUTIONS.get(code, found)
 
 
 def _problem(status: int, headers: Mapping[str, str], body: bytes) -> Problem | None:
@@ -131,6 +139,8 @@ def _of_kind(
 ) -> errors.SignoffError:
     if issubclass(kind, errors.ApprovalError):
         return _approval_error(kind, problem, about)
+    if issubclass(kind, errors.ExecutionFinished):
+        return kind(execution_id=about.execution_id or _text(problem.current, "id"), current=problem.current)
     detail = errors.printable(problem.detail)
     if issubclass(kind, errors.APIError):
         return kind(
@@ -140,14 +150,24 @@ def _of_kind(
             request_id=problem.request_id,
             retry_after=retry_after,
         )
+    return _invalid(kind, detail, problem)
+
+
+def _invalid(kind: type[errors.SignoffError], detail: str, problem: Problem) -> errors.InvalidRequest:
     places = [(each.pointer, each.message) for each in problem.errors or ()]
-    return errors.InvalidRequest(detail, errors=places, code=problem.code, request_id=problem.request_id)
+    known: dict[str, Any] = {"errors": places, "code": problem.code, "request_id": problem.request_id}
+    if issubclass(kind, errors.AmbiguousNode):
+        return kind(detail, pending=_texts(problem.current, "pending"), **known)
+    return kind(detail, **known) if issubclass(kind, errors.InvalidRequest) else errors.InvalidRequest(detail, **known)
 
 
 def _approval_error(kind: type[errors.ApprovalError], problem: Problem, about: About) -> errors.ApprovalError:
     current = problem.current
     known: dict[str, Any] = {**_known(current or {}, about), "current": current}
-    if issubclass(kind, errors.IdempotencyConflict):
+    if kind is errors.ApprovalConflict and about.execution_id is not None:
+        # Its own message tells to read an approval, and there may be none.
+        known["message"] = errors.printable(problem.detail)
+    elif issubclass(kind, errors.IdempotencyConflict):
         known["pointers"] = [each.pointer for each in problem.errors or ()]
     elif issubclass(kind, errors.AlreadyRedeemed):
         known["outcome"] = _outcome(current)
@@ -167,6 +187,11 @@ def _known(current: Mapping[str, Any], about: About) -> dict[str, Any]:
 def _text(current: Mapping[str, Any] | None, key: str) -> str | None:
     value = (current or {}).get(key)
     return value if isinstance(value, str) else None
+
+
+def _texts(current: Mapping[str, Any] | None, key: str) -> list[str]:
+    value = (current or {}).get(key)
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def _outcome(current: Mapping[str, Any] | None) -> str | None:

@@ -150,6 +150,9 @@ class StandIn:
     # ------------------------------------------------------------ requests
 
     def _route(self, request: Outgoing) -> Incoming:
+        if not request.path.startswith("/v1/approvals"):
+            # It stands in for asking and for no more.
+            raise _No(404, "not_found")
         parts = request.path.removeprefix("/v1/approvals").strip("/").split("/")
         body = json.loads(request.body) if request.body else {}
         if parts == [""] and request.method == "POST":

@@ -1,26 +1,26 @@
 """`Signoff`: the client for threads. It pumps the flow; what it keeps is in `sync_session`."""
 
-import asyncio
 import ssl
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Literal, Self
 
 from signoff import calls, flow
 from signoff.administration import Keys, Principals
 from signoff.approval import Approval
 from signoff.asking import ask, fresh_key
 from signoff.config import Config, load_app_config
-from signoff.errors import ConfigurationError
+from signoff.executions import Executions
+from signoff.guards import check_may_decide, refuse_in_loop
 from signoff.once import log_once
 from signoff.protocol import models
 from signoff.retry import Deadline, Pace
 from signoff.sync_session import SyncSession
 from signoff.waiting import Mode
 from signoff.wire import NetworkWire, Wire
+from signoff.workflows import Policies, Workflows
 
 OnPending = Callable[[Approval], Any]
-NEEDS_GIVEN_KEY: Final = "Deciding takes a key that was given for it: pass `url` and `api_key` to the client."
 
 
 class Signoff:
@@ -72,6 +72,9 @@ class Signoff:
     def _open(self, config: Config, wire: Callable[[], Wire], mode: Mode, retry_for: float, pace: Pace) -> None:
         self._session = SyncSession(config, wire, mode=mode, retry_for=retry_for, pace=pace)
         self.approvals = Approvals(self._session)
+        self.workflows = Workflows(self._session)
+        self.executions = Executions(self._session)
+        self.policy = Policies(self._session)
         self.principals = Principals(self._session)
         self.keys = Keys(self._session)
 
@@ -254,8 +257,7 @@ class Approvals:
         The client's key must have been given for it, as an argument or as a reviewer's configuration: raises
         `ConfigurationError` else. Raises `AlreadyDecided` with what stands, `PermissionDenied`.
         """
-        if not self._session.config.may_decide:
-            raise ConfigurationError(NEEDS_GIVEN_KEY)
+        check_may_decide(self._session.config)
         return self._checked(self._session.call(calls.decide(approval_id, decision, reason, seen)))
 
     def events(self, approval_id: str) -> Sequence[models.Event]:
@@ -265,15 +267,6 @@ class Approvals:
     def _checked(self, reply: models.Approval) -> Approval:
         flow.check_bound(reply)
         return self._session.approval(reply)
-
-
-def refuse_in_loop(name: str, twin: str) -> None:
-    """Raises `ConfigurationError` inside a running event loop, which would stand still for the whole wait."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise ConfigurationError(f"{name} would block the running event loop: await {twin} instead.")
 
 
 def _pump(

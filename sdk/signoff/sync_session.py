@@ -22,7 +22,9 @@ from signoff.config import Config
 from signoff.engine import Engine
 from signoff.errors import ConfigurationError, SignoffError
 from signoff.exchange import Caller
+from signoff.execution_waits import IsOver
 from signoff.protocol import models
+from signoff.protocol.workflows import Execution
 from signoff.retry import Deadline, Pace
 from signoff.transport import Transport
 from signoff.waiting import Mode
@@ -77,6 +79,10 @@ class SyncSession:
     def wait(self, approval_id: str, deadline: Deadline) -> models.ResolvedApproval | None:
         held = self._open()
         return held.background().finish(held.engine.wait(approval_id, deadline))
+
+    def wait_execution(self, known: Execution, is_over: IsOver, deadline: Deadline) -> Execution | None:
+        held = self._open()
+        return held.background().finish(held.engine.wait_execution(known, is_over, deadline))
 
     def as_decided(self, ids: Iterable[str], deadline: Deadline) -> Iterator[models.Approval]:
         held = self._open()

@@ -16,12 +16,13 @@ from click.testing import CliRunner, Result
 from signoff.cli import signoff
 
 KEY = "sgo_test_reviewer"
+APP_KEY = "sgo_test_app"
 Run = Callable[..., Result]
 
 
 @dataclass
 class Asked:
-    """One request as it arrived."""
+    """One request as it arrived; its body is what JSON says, or text of another kind."""
 
     method: str
     path: str
@@ -103,7 +104,8 @@ def fake() -> Iterator[FakeServer]:
     class Handler(BaseHTTPRequestHandler):
         def _serve(self) -> None:
             length = int(self.headers.get("content-length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
+            sent = self.rfile.read(length)
+            body = json.loads(sent) if self.headers.get_content_type() == "application/json" else sent.decode()
             split = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(split.query).items()}
             headers = {name.lower(): value for name, value in self.headers.items()}
@@ -114,7 +116,7 @@ def fake() -> Iterator[FakeServer]:
             self.end_headers()
             self.wfile.write(answer.body)
 
-        do_GET = do_POST = do_DELETE = _serve  # noqa: N815
+        do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             """A test prints nothing."""
@@ -142,6 +144,7 @@ def run(fake: FakeServer, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run one command against the fake server."""
     monkeypatch.setenv("SIGNOFF_URL", fake.url)
     monkeypatch.setenv("SIGNOFF_REVIEWER_KEY", KEY)
+    monkeypatch.setenv("SIGNOFF_API_KEY", APP_KEY)
     return invoke
 
 

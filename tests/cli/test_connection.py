@@ -28,9 +28,9 @@ def address(listening: socket.socket) -> str:
     return f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
-def write_reviewer(folder: Path, url: str, key: str = "sgo_file") -> None:
+def write_reviewer(folder: Path, url: str, key: str = "sgo_file", name: str = "reviewer.json") -> None:
     (folder / ".signoff").mkdir()
-    file = folder / ".signoff" / "reviewer.json"
+    file = folder / ".signoff" / name
     file.write_text(json.dumps({"url": url, "key": key}))
     file.chmod(0o600)
 
@@ -86,6 +86,30 @@ def test_the_url_option_may_name_the_file_s_server(fake: FakeServer, tmp_path: P
     write_reviewer(tmp_path, fake.url)
     fake.tell("GET", LIST, samples.page())
     assert invoke("approvals", "--url", fake.url + "/").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["run x", "executions", "inspect exe_1", "workflows", "schema"])
+def test_what_starts_and_watches_runs_asks_as_the_application(command: str, fake: FakeServer, tmp_path: Path) -> None:
+    write_reviewer(tmp_path, fake.url, "sgo_reviewer")
+    assert invoke(*command.split()).exit_code == 2
+    assert fake.asked == []
+    (tmp_path / ".signoff" / "reviewer.json").rename(tmp_path / ".signoff" / "app.json")
+    assert invoke(*command.split()).exit_code == 1
+    assert {asked.headers["authorization"] for asked in fake.asked} == {"Bearer sgo_reviewer"}
+
+
+def test_an_application_s_key_goes_to_its_own_server_alone(
+    fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_reviewer(tmp_path, "http://127.0.0.1:1", name="app.json")
+    result = invoke("executions", "--url", fake.url)
+    assert result.exit_code == 2
+    assert "app.json: set SIGNOFF_API_KEY" in result.stderr
+    assert fake.asked == []
+    monkeypatch.setenv("SIGNOFF_API_KEY", "sgo_env")
+    fake.tell("GET", "/v1/executions", samples.page())
+    assert invoke("executions", "--url", fake.url).exit_code == 0
+    assert fake.asked[0].headers["authorization"] == "Bearer sgo_env"
 
 
 def test_a_refused_connection_is_unreachable(run: Run, monkeypatch: pytest.MonkeyPatch, silent: socket.socket) -> None:

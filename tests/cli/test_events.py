@@ -48,6 +48,30 @@ def test_an_unknown_subject_is_said(run: Run, fake: FakeServer) -> None:
     assert "There is no apr_1" in result.stderr
 
 
+def test_an_unknown_run_says_where_to_look(run: Run, fake: FakeServer) -> None:
+    fake.tell("GET", PATH, samples.events())
+    result = run("events", "exe_1")
+    assert result.exit_code == 1
+    assert "There is no exe_1 in this project: signoff executions lists" in result.stderr
+
+
+def test_what_a_run_did_is_told_with_its_nodes(run: Run, fake: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    started = samples.event(
+        1, "node.started", "exe_1", facts={"node": "pay\u202e", "visit": 2, "attempt": 1, "fence": 3}
+    )
+    data = {"message": "It was rejected.", "comment": "too\nmuch"}
+    failed = samples.event(
+        2, "execution.failed", "exe_1", facts={"code": "approval_rejected", "node": "pay"}, data=data
+    )
+    fake.tell("GET", PATH, samples.events(started, failed))
+    result = run("events", "exe_1")
+    assert fake.asked[0].query["subject"] == "exe_1"
+    shown = " ".join(result.stdout.split())
+    assert "node=pay\\u202e visit=2 attempt=1 fence=3" in shown
+    assert 'node=pay code=approval_rejected message="It was rejected." comment=too\\nmuch' in shown
+
+
 def test_following_reads_on_and_ctrl_c_ends_it(run: Run, fake: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     polls = iter([None])
 

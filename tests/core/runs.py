@@ -162,7 +162,7 @@ def carry_out(project: Project, subject: str, command: Any, actor: Actor) -> tup
 def begin(graph: Graph, limits: Limits = Limits(), start: str | None = "a") -> Project:
     """A run of which no node was entered yet."""
     command = executions.Start(
-        APP, NOTHING, "wfl_1", "flow", "1.0.0", 0, start, limits.steps, limits.lost, owner="prn_owner"
+        APP, NOTHING, "wfl_1", "flow", "1.0.0", "sha256:0", 0, start, limits.steps, limits.lost, owner="prn_owner"
     )
     door = Door(Project(graph, limits))
     door.decide(RUN, command, APP, new=True)

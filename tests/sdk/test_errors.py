@@ -7,12 +7,17 @@ import pytest
 
 from signoff import errors, problems
 from signoff.protocol.models import Decision, Principal
+from signoff.protocol.workflows import ExecutionFailure
 from signoff_server.core.refusals import CODES
 from tests.sdk import replies
 
 ADA = Principal(id="prn_1", name="ada", kind="human")
 ABOUT: dict[str, Any] = {"approval_id": "apr_1", "name": "pay", "url": "http://x", "current": {"status": "rejected"}}
 DECISION = Decision.model_validate(replies.decided("rejected", reason="secret 4711")["decisions"][0])
+RUN: dict[str, Any] = {"execution_id": "exe_1", "url": "http://x"}
+FAILURE = ExecutionFailure(
+    code="approval_rejected", node_id="submit", message="secret 4711", decided_by=ADA, comment="secret 4711"
+)
 API: dict[str, Any] = {"status_code": 403, "code": "forbidden", "request_id": "req_1"}
 
 MADE: list[errors.SignoffError] = [
@@ -30,15 +35,24 @@ MADE: list[errors.SignoffError] = [
     errors.AlreadyDecided(**ABOUT),
     errors.AlreadyRedeemed(outcome="succeeded", **ABOUT),
     errors.BindingMismatch(**ABOUT),
+    errors.ExecutionError(**RUN),
+    errors.ExecutionFailed(failure=FAILURE, **RUN),
+    errors.ExecutionCancelled(**RUN),
+    errors.ExecutionTimeout(**RUN),
+    errors.ExecutionFinished(current={"status": "failed", "comment": "secret 4711"}, **RUN),
     errors.InvalidRequest(errors=[("/context/a", "no")], code="invalid", request_id="req_1"),
+    errors.AmbiguousNode(pending=["a", "b"], code="ambiguous_node", request_id="req_1"),
+    errors.WorkflowInvalid(errors=[("/nodes/a", "line 3, column 5: no")], code="workflow_invalid", request_id="req_1"),
     errors.APIError(**API),
     errors.AuthenticationError(**API),
     errors.PermissionDenied(**API),
     errors.NotFound(**API),
+    errors.VersionExists(**API),
     errors.RateLimited(retry_after=3.0, **API),
     errors.ServerError(retry_after=3.0, **API),
     errors.APIConnectionError(sent=False),
     errors.ConfigurationError(),
+    errors.ToolFailed(retryable=False),
 ]
 
 
@@ -81,7 +95,13 @@ def test_the_tree() -> None:
         assert issubclass(cls, errors.ApprovalError)
         assert not issubclass(cls, errors.ApprovalNotGranted)
     assert issubclass(errors.PolicyDenied, errors.ApprovalRejected)
+    for cls in (errors.ExecutionFailed, errors.ExecutionCancelled, errors.ExecutionTimeout, errors.ExecutionFinished):
+        assert issubclass(cls, errors.ExecutionError)
+        assert not issubclass(cls, errors.ApprovalError)
     assert issubclass(errors.ApprovalTimeout, TimeoutError)
+    assert issubclass(errors.ExecutionTimeout, TimeoutError)
+    for invalid in (errors.AmbiguousNode, errors.WorkflowInvalid):
+        assert issubclass(invalid, errors.InvalidRequest)
     assert issubclass(errors.APIConnectionError, ConnectionError)
 
 
@@ -92,7 +112,7 @@ def test_every_code_of_the_server_has_its_exception() -> None:
 @pytest.mark.parametrize("code", sorted(problems.EXCEPTIONS))
 def test_a_problem_becomes_its_exception(code: str) -> None:
     status = CODES[code].status if code in CODES else 429
-    current = {**replies.reported("failed"), "id": replies.ID}
+    current = {**replies.reported("failed"), "id": replies.ID, "pending": ["a", "b"]}
     reply = replies.problem(status, code, current=current, errors=[{"pointer": "/context/a", "message": "m"}])
     error = problems.error_from(status, dict(reply.headers), reply.content, problems.NOTHING_KNOWN)
     assert type(error) is problems.EXCEPTIONS[code]
@@ -106,7 +126,12 @@ def test_a_problem_becomes_its_exception(code: str) -> None:
     if isinstance(error, errors.IdempotencyConflict):
         assert error.pointers == ("/context/a",)
     if isinstance(error, errors.InvalidRequest):
-        assert error.errors == (("/context/a", "m"),)
+        assert (error.errors, error.code, error.request_id) == ((("/context/a", "m"),), code, "req_1")
+    if isinstance(error, errors.AmbiguousNode):
+        assert error.pending == ("a", "b")
+    if isinstance(error, errors.ExecutionFinished):
+        assert (error.execution_id, error.current) == (replies.ID, current)
+        assert "50000" not in str(error)
 
 
 @pytest.mark.parametrize("code", sorted(problems.EXCEPTIONS))
@@ -165,8 +190,34 @@ def test_retry_after(text: str | None, seconds: float | None) -> None:
     assert problems.read_retry_after(text) == seconds
 
 
+@pytest.mark.parametrize("current", [None, {}, {"pending": None}, {"pending": "ab"}, {"pending": {"a": 1}}])
+def test_pending_nodes_of_another_form_are_no_trap(current: Any) -> None:
+    reply = replies.problem(400, "ambiguous_node", current=current)
+    made = problems.error_from(400, dict(reply.headers), reply.content, problems.NOTHING_KNOWN)
+    assert isinstance(made, errors.AmbiguousNode)
+    assert made.pending == ()
+
+
+def test_of_a_run_what_is_not_pending_was_not_cancelled() -> None:
+    reply = replies.problem(409, "not_pending", current={"status": "running"})
+    made = problems.error_from(409, dict(reply.headers), reply.content, problems.About(execution_id="exe_1"))
+    assert type(made) is errors.ApprovalConflict
+    assert made.message == "it is not_pending"
+    assert made.current == {"status": "running"}
+
+
+def test_a_failure_is_told_by_its_code_and_node() -> None:
+    failed = errors.ExecutionFailed(failure=FAILURE, **RUN)
+    assert str(failed).endswith("[exe_1 approval_rejected submit]")
+    assert str(errors.ExecutionFailed(**RUN)).endswith("[exe_1]")
+    assert str(errors.AmbiguousNode(pending=["a", "b"])).endswith("[a, b]")
+
+
 def test_text_from_outside_cannot_reach_the_terminal() -> None:
     assert errors.printable("a\x1b[31m\nb") == "a\\x1b[31m\\nb"
     assert len(errors.printable("x" * 10_000)) == 500
     assert "\n" not in str(errors.ApprovalError(approval_id="a\nb", name="\u202eevil"))
     assert "\u202e" not in str(errors.ApprovalError(name="\u202eevil"))
+    evil = ExecutionFailure(code="\x1b[31m", node_id="\u202eevil", message="")
+    for error in (errors.ExecutionFailed(failure=evil, execution_id="a\nb"), errors.AmbiguousNode(pending=["\x1b"])):
+        assert str(error).isprintable()

@@ -1,10 +1,12 @@
 """What `signoff` shows to the world."""
 
 import ast
+import inspect
 import pickle
 import subprocess
 import sys
 import typing
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,8 +52,16 @@ def test_importing_loads_nothing() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(("library", "home"), [("httpx", "transport.py"), ("websockets", "watch_socket.py")])
-def test_a_library_is_known_to_one_file(library: str, home: str) -> None:
+@pytest.mark.parametrize(
+    ("library", "homes"),
+    [
+        # Our own server, and where the tools of a worker lead.
+        ("httpx", {"transport.py", "far_side.py"}),
+        ("websockets", {"watch_socket.py"}),
+        ("yaml", {"yaml_file.py"}),
+    ],
+)
+def test_a_library_is_known_to_one_file_for_each_use(library: str, homes: set[str]) -> None:
     knowing = {
         path.name
         for path in ROOT.rglob("*.py")
@@ -59,16 +69,15 @@ def test_a_library_is_known_to_one_file(library: str, home: str) -> None:
         if (isinstance(node, ast.Import) and any(alias.name.split(".")[0] == library for alias in node.names))
         or (isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == library)
     }
-    assert knowing == {home}
+    assert knowing == homes
+
+
+def parameters(function: Callable[..., object]) -> list[tuple[str, object]]:
+    found = inspect.signature(function).parameters.values()
+    return [(each.name, each.default) for each in found if each.name != "self"]
 
 
 def test_one_signature() -> None:
-    def parameters(function: object) -> list[tuple[str, object]]:
-        import inspect
-
-        found = inspect.signature(function).parameters.values()  # type: ignore[arg-type]
-        return [(each.name, each.default) for each in found if each.name != "self"]
-
     expected = parameters(default.require_approval)
     assert [name for name, _ in expected] == [
         "name",
@@ -91,12 +100,20 @@ def test_both_clients_have_the_same_face() -> None:
     def face(cls: type) -> set[str]:
         return {name.replace("aclose", "close") for name in vars(cls) if not name.startswith("_")}
 
-    from signoff import administration, async_client, sync_client
+    from signoff import administration, async_client, executions, sync_client, workflows
 
     assert face(Signoff) == face(AsyncSignoff)
     assert face(sync_client.Approvals) == face(async_client.AsyncApprovals)
     assert face(administration.Principals) == face(administration.AsyncPrincipals)
     assert face(administration.Keys) == face(administration.AsyncKeys)
+    for one, twin in (
+        (workflows.Workflows, workflows.AsyncWorkflows),
+        (workflows.Policies, workflows.AsyncPolicies),
+        (executions.Executions, executions.AsyncExecutions),
+    ):
+        assert face(one) == face(twin)
+        for name in face(one):
+            assert parameters(getattr(one, name)) == parameters(getattr(twin, name))
 
 
 def test_an_approval_is_frozen_and_can_be_pickled_and_compared() -> None:

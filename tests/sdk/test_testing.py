@@ -33,6 +33,14 @@ def test_approve_next_is_for_one() -> None:
         require_approval("pay.wire")
 
 
+def test_it_stands_in_for_asking_and_no_more() -> None:
+    with approve_all() as asked:
+        with pytest.raises(NotFound):
+            asked.client.workflows.register("workflow: {}")
+        with pytest.raises(NotFound):
+            asked.client.executions.wait("exe_1")
+
+
 def test_names_are_matched_by_glob() -> None:
     with approve_next("PAY.?ire"), pytest.raises(AssertionError):
         require_approval("pay.other")

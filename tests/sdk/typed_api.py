@@ -1,13 +1,23 @@
 """What a type checker makes of the public API: `make check` runs mypy over this file, and nothing runs it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import assert_type
 
 from signoff import (
     Approval,
     ApprovalRejected,
     AsyncSignoff,
+    Event,
+    Execution,
+    ExecutionApproval,
+    ExecutionFailed,
+    ExecutionFailure,
+    ExecutionSummary,
     Signoff,
+    Workflow,
+    WorkflowInvalid,
+    WorkflowSummary,
     approval_required,
     require_approval,
     require_approval_async,
@@ -50,3 +60,38 @@ def the_signature_is_kept() -> None:
     keep(2)
     gated("1")  # type: ignore[arg-type]
     gated(missing=1)  # type: ignore[call-arg]
+
+
+def runs(client: Signoff) -> None:
+    assert_type(client.executions.start("payment-processor", {"amount": "1.00"}, idempotency_key="k"), Execution)
+    assert_type(client.executions.list(status="parked"), Iterator[ExecutionSummary])
+    assert_type(client.executions.events("exe_1"), Sequence[Event])
+    assert_type(client.executions.approvals("exe_1").pending, list[ExecutionApproval])
+    assert_type(client.executions.approve("exe_1", "approved", node_id="pay").node_id, str)
+    client.executions.approve("exe_1", "maybe")  # type: ignore[arg-type]
+    client.executions.resolve("exe_1", "pay", "succeeded")  # type: ignore[call-arg]
+    try:
+        assert_type(client.executions.wait("exe_1", timeout=1.5, until_parked=True), Execution)
+    except ExecutionFailed as failed:
+        assert_type(failed.failure, ExecutionFailure | None)
+        assert_type(failed.execution_id, str | None)
+
+
+def definitions(client: Signoff) -> None:
+    try:
+        client.workflows.register(Path("workflow.yaml"), on_conflict="build")
+    except WorkflowInvalid as invalid:
+        assert_type(invalid.errors, tuple[tuple[str, str], ...])
+    client.workflows.register("workflow: {}", on_conflict="replace")  # type: ignore[arg-type]
+    assert_type(client.workflows.get("payment-processor"), Workflow)
+    assert_type(client.workflows.list(), Iterator[WorkflowSummary])
+    assert_type(client.policy.judge("a.b").verdict == "block", bool)
+
+
+async def runs_in_a_loop(client: AsyncSignoff) -> None:
+    assert_type(await client.executions.wait("exe_1"), Execution)
+    async for each in client.executions.list(workflow_id="payment-processor"):
+        assert_type(each, ExecutionSummary)
+    async for version in client.workflows.list():
+        assert_type(version, WorkflowSummary)
+    assert_type((await client.policy.get()).default, str | None)

@@ -86,6 +86,7 @@ class Execution:
     definition: str
     workflow_id: str
     version: str
+    digest: str
     policy_seq: int
     status: str
     initiator: Actor
@@ -144,6 +145,7 @@ def _started(event: Recorded) -> Execution:
         definition=facts["definition"],
         workflow_id=facts["workflow_id"],
         version=facts["version"],
+        digest=facts["digest"],
         policy_seq=facts["policy_seq"],
         status="running",
         initiator=event.actor,
@@ -258,14 +260,14 @@ def _moved(visit: Visit, what: str, event: Recorded) -> Visit:
                 idempotent=facts["idempotent"],
                 worker=facts["worker"],
                 began=visit.approval is not None,
-                due_at=None,
+                due_at=None if visit.timeout is None else event.at + visit.timeout,
             )
         case "retry_scheduled":
             due_at = from_text(facts["due_at"])
             more = visit.failures + 1
             return replace(visit, status="retrying", due_at=due_at, failures=more, settled=visit.fence)
         case "outcome_unknown":
-            return replace(visit, status="outcome_unknown")
+            return replace(visit, status="outcome_unknown", due_at=None)
         case "resolved":
             until = facts.get("approved_until")
             return replace(

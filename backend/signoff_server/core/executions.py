@@ -35,6 +35,7 @@ class Start:
     definition: str
     workflow_id: str
     version: str
+    digest: str
     policy_seq: int
     start: str | None
     max_steps: int
@@ -172,6 +173,7 @@ def _begin(command: Start, now: int) -> Turn:
         "definition": command.definition,
         "workflow_id": command.workflow_id,
         "version": command.version,
+        "digest": command.digest,
         "policy_seq": command.policy_seq,
         "start": command.start,
         "owner": command.owner,

@@ -29,8 +29,17 @@ _SAYS: Final[dict[str, Effect]] = {
     "require_approval_for": "require_approval",
     "allow": "allow",
 }
-# A place in the data that is checked, and what is wrong there.
-Complaint = tuple[tuple[str | int, ...], str]
+_UNKNOWN: Final = f"unknown key; a policy has {', '.join(SECTIONS)}, default"
+_SILENCE: Final[tuple[Effect, "Rule | None"]] = ("allow", None)
+Path = tuple[str | int, ...]
+
+
+class Complaint(NamedTuple):
+    """What is wrong at a place of the data that is checked; `key` where it is the key there and not its value."""
+
+    path: Path
+    message: str
+    key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +147,7 @@ def judge(policies: Sequence[tuple[str, Policy]], name: str) -> Verdict:
         return Verdict("block", None, ())
     found = [(scope, policy, tuple(_matching(scope, policy, name.lower()))) for scope, policy in policies]
     spoken = [said for scope, policy, rules in found if (said := _said(rules, scope, policy))]
-    effect, rule = max(spoken, key=lambda said: EFFECTS[said[0]], default=("allow", None))
+    effect, rule = max(spoken, key=lambda said: EFFECTS[said[0]], default=_SILENCE)
     return Verdict(effect, rule, tuple(rule for _, _, rules in found for rule in rules))
 
 
@@ -180,13 +189,15 @@ def fault_of(pattern: str, *, narrow: bool = False) -> str | None:
 def check_policy(data: Any) -> tuple[Policy, list[Complaint]]:
     """A policy of plain data, and everything that is wrong with the data; with faults the policy is not to be used."""
     if not isinstance(data, dict):
-        return NO_POLICY, [((), "a policy is a mapping with blocked_tools, require_approval_for, allow or default")]
-    complaints: list[Complaint] = [((), told)] if (told := _too_many(data)) else []
-    complaints += [((key,), _unknown(key)) for key in data if key not in (*SECTIONS, "default")]
+        return NO_POLICY, [
+            Complaint((), "a policy is a mapping with blocked_tools, require_approval_for, allow or default")
+        ]
+    complaints: list[Complaint] = [Complaint((), told)] if (told := _too_many(data)) else []
+    complaints += [Complaint((key,), _UNKNOWN, key=True) for key in data if key not in (*SECTIONS, "default")]
     sections = {section: _rules(section, data.get(section, []), complaints) for section in SECTIONS}
     default = data.get("default")
     if "default" in data and (not isinstance(default, str) or default not in EFFECTS):
-        complaints.append((("default",), "one of allow, require_approval, block"))
+        complaints.append(Complaint(("default",), "one of allow, require_approval, block"))
     return Policy(**sections, default=default if isinstance(default, str) else None), complaints
 
 
@@ -195,30 +206,28 @@ def _too_many(data: Mapping[str, Any]) -> str | None:
     return f"a policy has at most {MAX_RULES} rules, not {count}" if count > MAX_RULES else None
 
 
-def _unknown(key: str) -> str:
-    return f"unknown key; a policy has {', '.join(SECTIONS)}, default"
-
-
 def _rules(section: str, data: Any, complaints: list[Complaint]) -> tuple[str, ...]:
     if not isinstance(data, list):
-        complaints.append(((section,), "a list of patterns"))
+        complaints.append(Complaint((section,), "a list of patterns"))
         return ()
     rules = [_rule((section, at), item, complaints) for at, item in enumerate(data[: MAX_RULES + 1])]
     return tuple(rule for rule in rules if rule is not None)
 
 
-def _rule(place: tuple[str | int, ...], data: Any, complaints: list[Complaint]) -> str | None:
+def _rule(place: Path, data: Any, complaints: list[Complaint]) -> str | None:
     """A rule is a pattern, or a mapping that holds it below `match`."""
     if isinstance(data, dict):
-        complaints += [((*place, key), "unknown key; a rule has only match") for key in data if key != "match"]
+        complaints += [
+            Complaint((*place, key), "unknown key; a rule has only match", key=True) for key in data if key != "match"
+        ]
         if "match" not in data:
-            complaints.append((place, "a rule needs match: PATTERN"))
+            complaints.append(Complaint(place, "a rule needs match: PATTERN"))
             return None
         place, data = (*place, "match"), data["match"]
     if not isinstance(data, str):
-        complaints.append((place, "a pattern, as text: payments.*"))
+        complaints.append(Complaint(place, "a pattern, as text: payments.*"))
         return None
     told = fault_of(data, narrow=place[0] == "allow")
     if told:
-        complaints.append((place, told))
+        complaints.append(Complaint(place, told))
     return None if told else data

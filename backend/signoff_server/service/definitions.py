@@ -1,9 +1,10 @@
 """What runs are made of, read once: definitions by the version that was registered, policies by their event.
 
-Both never change, so what is kept cannot be wrong. Used by threads that read.
+Both never change, so what is kept cannot be wrong, only missing. Used by threads that read.
 """
 
-from functools import lru_cache
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
 from sqlalchemy import Connection
 
@@ -13,21 +14,48 @@ from signoff_server.core.policies import NO_POLICY, Policy
 from signoff_server.core.workflows import from_facts
 from signoff_server.store import workflows
 
-_KEPT = 512
+V = TypeVar("V")
+_KEPT: Final = 512
+
+
+class _Kept(Generic[V]):
+    """The last few, by a key that never changes its meaning."""
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[str, str], V] = {}
+
+    def get(self, key: tuple[str, str], read: Callable[[], V]) -> V:
+        found = self._of.get(key)
+        if found is None:
+            found = read()
+            if len(self._of) >= _KEPT:
+                self._of.clear()
+            self._of[key] = found
+        return found
+
+
+_DEFINITIONS: Final[_Kept[Definition]] = _Kept()
+_POLICIES: Final[_Kept[Policy]] = _Kept()
 
 
 def definition(connection: Connection, project: str, subject: str) -> Definition:
     """The definition that this subject registered."""
-    found = workflows.views(connection, project, [subject])[subject]
-    return _read(found.source, found.state.workflow_id)
+
+    def read() -> Definition:
+        found = workflows.views(connection, project, [subject])[subject]
+        return of_source(found.source, found.state.workflow_id)
+
+    return _DEFINITIONS.get((project, subject), read)
 
 
 def project_policy(connection: Connection, project: str, seq: int) -> Policy:
     """The policy that the event with this number set; 0 is none."""
-    return NO_POLICY if seq == 0 else from_facts(workflows.facts_at(connection, project, seq))
+    if seq == 0:
+        return NO_POLICY
+    return _POLICIES.get((project, str(seq)), lambda: from_facts(workflows.facts_at(connection, project, seq)))
 
 
-@lru_cache(maxsize=_KEPT)
-def _read(source: str, workflow_id: str) -> Definition:
-    found = definitions.read(source.encode())
+def of_source(source: str, workflow_id: str) -> Definition:
+    """The workflow of this id in a file that was registered."""
+    found: list[Definition] = definitions.read(source.encode())
     return next(each for each in found if each.id == workflow_id)

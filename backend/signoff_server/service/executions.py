@@ -11,16 +11,16 @@ from sqlalchemy import Connection
 from signoff_server.core import approvals, definitions, gates
 from signoff_server.core import executions as core
 from signoff_server.core.approval_state import Approval
-from signoff_server.core.approval_state import standing as approval_standing
 from signoff_server.core.events import SYSTEM, Actor, Payload
-from signoff_server.core.execution_state import Execution, Visit
+from signoff_server.core.execution_state import Execution
 from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
 from signoff_server.core.workflows import ProjectPolicy
 from signoff_server.service import keyed
 from signoff_server.service.definitions import definition, project_policy
 from signoff_server.service.execute import Execute, Unit
-from signoff_server.service.steps import Run, Steps, values
+from signoff_server.service.meant import meant
+from signoff_server.service.steps import Run, Steps, read_for
 from signoff_server.store import agenda, codec, executions, ledger, workflows
 from signoff_server.store import approvals as approval_rows
 from signoff_server.store.approvals import ApprovalView, Filter
@@ -141,6 +141,7 @@ class Executions:
             definition=subject,
             workflow_id=graph.id,
             version=found.version,
+            digest=found.digest,
             policy_seq=0 if policy is None else policy.seq,
             start=graph.start,
             max_steps=graph.max_steps,
@@ -150,8 +151,8 @@ class Executions:
         now = self._world.now()
         state = core.begun(execution, command, now)
         rules = project_policy(connection, caller.project, command.policy_seq)
-        known, visits = values(connection, caller.project, state, graph, now)
-        run = Run(caller.project, state, graph, rules, known | {"input": given}, visits)
+        scope, visits = read_for(connection, caller.project, state, graph, now)
+        run = Run(caller.project, state, graph, rules, replace(scope, input=given), visits)
         return replace(command, entries=self._steps.entries(connection, run))
 
     # ------------------------------------------------------------ going on
@@ -209,8 +210,8 @@ class Executions:
         if not state.ready:
             return stream.version, ()
         graph = definition(connection, project, state.definition)
-        known, visits = values(connection, project, state, graph, self._world.now())
-        run = Run(project, state, graph, project_policy(connection, project, state.policy_seq), known, visits)
+        scope, visits = read_for(connection, project, state, graph, self._world.now())
+        run = Run(project, state, graph, project_policy(connection, project, state.policy_seq), scope, visits)
         return stream.version, self._steps.entries(connection, run)
 
     async def time_is_up(self, due: agenda.Due) -> None:
@@ -242,7 +243,7 @@ class Executions:
             if decision == "rejected" and comment is None:
                 errors = [("/comment", "required for a rejection")]
                 raise Refusal("invalid", "A rejection needs a comment.", errors=errors)
-            visit = _meant(unit, state, node, approval)
+            visit = meant(unit, state, node, approval)
             assert visit.approval is not None
             unit.decide(visit.approval, approvals.Decide(caller.actor, payload, decision, comment), caller.actor)
             return Decided(visit.node, visit.approval, decision)
@@ -354,44 +355,6 @@ def _first_answer(unit: Unit, taken: Taken, once: keyed.Once) -> Decided:
     state = unit.state(taken.subject)
     assert isinstance(state, Approval)
     return Decided(state.source.node_id or "", state.id, state.votes[0].decision)
-
-
-# ---------------------------------------------------------------- which approval is meant
-
-
-def _meant(unit: Unit, state: Execution, node: str | None, approval: str | None) -> Visit:
-    """The visit that a decision is about. Raises `Refusal`."""
-    if state.over:
-        raise Refusal("execution_finished", "The run is over.", current=core.standing(state))
-    pending = [visit for visit in state.visits if visit.status == "awaiting_approval"]
-    if node is not None:
-        found = next((visit for visit in pending if visit.node == node), None)
-    else:
-        found = _only(pending, state)
-    if found is None or (approval is not None and found.approval != approval):
-        raise _too_late(unit, state, node or (found.node if found else ""), approval)
-    return found
-
-
-def _only(pending: Sequence[Visit], state: Execution) -> Visit:
-    if not pending:
-        raise Refusal("not_pending", "No node of this run waits for a decision.", current=core.standing(state))
-    if len(pending) > 1:
-        names = [visit.node for visit in pending]
-        told = f"Several nodes wait for a decision: say which one by node_id ({', '.join(names)})."
-        raise Refusal("ambiguous_node", told, current={"status": state.status, "pending": names})
-    return pending[0]
-
-
-def _too_late(unit: Unit, state: Execution, node: str, approval: str | None) -> Refusal:
-    row = executions.nodes(unit.connection, state.id, [node]).get(node)
-    wanted = approval or (row.approval if row is not None else None)
-    found = unit.state(wanted) if wanted is not None else None
-    ours = isinstance(found, Approval) and found.source.execution_id == state.id and found.source.node_id == node
-    if isinstance(found, Approval) and ours and found.status in ("approved", "rejected"):
-        current = approval_standing(found, unit.now)
-        return Refusal("already_decided", f"{node} was {found.status} before.", current=current)
-    return Refusal("not_pending", f"{node} waits for no decision.", current=core.standing(state))
 
 
 def _detail(connection: Connection, project: str, node: NodeView) -> NodeDetail:

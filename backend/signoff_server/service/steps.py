@@ -5,27 +5,27 @@ for the run as it was read and for no later state of it.
 """
 
 import base64
-import hashlib
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from signoff.protocol import canonical
-from signoff_server.core import approvals, entries, expressions
+from signoff_server.core import approvals, entries, expressions, readings
 from signoff_server.core.approval_state import Requirement, Source
 from signoff_server.core.entries import Entry
 from signoff_server.core.execution_state import Execution
-from signoff_server.core.expressions import ExpressionFailed
+from signoff_server.core.expressions import ExpressionFailed, Scope
 from signoff_server.core.graph import Condition, Definition, HumanApproval, Node, Parallel, Tool, Wait
 from signoff_server.core.policies import NO_POLICY, Policy, Verdict, judge
 from signoff_server.service.wanted import MAX_CONTEXT_BYTES
 from signoff_server.store import codec, executions, ledger, principals
 from signoff_server.world import World
 
+_LOG: Final = logging.getLogger("signoff.executions")
 DEFAULT_EXPIRES_IN: Final = 7 * 24 * 3_600_000
 MAX_INPUT_BYTES: Final = 256 * 1024
 _LONGEST_SUMMARY: Final = 500
@@ -41,13 +41,13 @@ class Unfit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as it was read: `policy` is the project's that it keeps, `values` what its expressions read."""
+    """A run as it was read: `policy` is the project's that it keeps, `scope` what its expressions read."""
 
     project: str
     state: Execution
     definition: Definition
     policy: Policy
-    values: Mapping[str, Any]
+    scope: Scope
     visits: Mapping[str, int]
 
     def verdict(self, node: str, name: str) -> Verdict:
@@ -64,39 +64,31 @@ def policies(definition: Definition, project: Policy, node: str) -> Sequence[tup
 # ---------------------------------------------------------------- what is read
 
 
-def values(
+def read_for(
     connection: Connection, project: str, state: Execution, definition: Definition, now: int
-) -> tuple[dict[str, Any], dict[str, int]]:
+) -> tuple[Scope, dict[str, int]]:
     """What the expressions of the nodes that are ready may read, and how often each of these was visited."""
     ready = [each.node for each in state.ready]
     reads = {name for node in ready for name in expressions_of(definition.nodes[node])}
     rows = executions.nodes(connection, state.id, [*reads, *ready])
     seqs = [state.started_seq, *(rows[name].output_seq for name in reads if name in rows)]
     said = ledger.payloads(connection, project, [seq for seq in seqs if seq is not None])
-    outputs = {name: {"output": _output(said, rows[name].output_seq)} for name in reads if name in rows}
+    done = {name: rows[name].output_seq for name in reads if name in rows}
+    outputs = {name: (said.get(seq) or {}).get("output") for name, seq in done.items() if seq is not None}
     started = said.get(state.started_seq) or {}
-    found = {
-        "input": started.get("input") or {},
-        "nodes": outputs,
-        "execution": {"id": state.id},
-        "now": datetime.fromtimestamp(now / 1000, UTC),
-    }
-    return found, {name: rows[name].visit for name in ready if name in rows}
-
-
-def _output(said: Mapping[int, Mapping[str, Any] | None], seq: int | None) -> Any:
-    return None if seq is None else (said.get(seq) or {}).get("output")
+    scope = Scope(started.get("input") or {}, outputs, state.id, now)
+    return scope, {name: rows[name].visit for name in ready if name in rows}
 
 
 def expressions_of(node: Node) -> frozenset[str]:
     """The nodes whose outputs this one reads."""
     match node:
         case Tool():
-            return expressions.reads(node.input)
+            return expressions.reads_in(node.input)
         case HumanApproval():
-            return expressions.reads([node.context, node.description])
+            return expressions.reads_in([node.context, node.description])
         case Condition():
-            return frozenset().union(*(expressions.reads_of(branch.when) for branch in node.branches))
+            return frozenset().union(*(readings.reads(branch.when) for branch in node.branches))
     return frozenset()
 
 
@@ -121,6 +113,9 @@ class Steps:
             code, message = "expression_failed", str(failed)
         except Unfit as unfit:
             code, message = unfit.code, str(unfit)
+        except Exception:  # noqa: BLE001 - a node that we cannot enter must not hold up its neighbours
+            _LOG.exception("%s of %s cannot be entered", node.id, run.state.id)
+            code, message = "internal", "The server made a mistake with this node; its log tells more."
         tool = node.tool if isinstance(node, Tool) else None
         return entries.Fault(node.id, visit, TYPES[type(node)], code, message, tool)
 
@@ -141,7 +136,7 @@ class Steps:
         verdict = run.verdict(node.id, node.tool)
         if verdict.effect == "block":
             return entries.Block(node.id, visit, "tool", node.tool, str(verdict.rule or "a well-formed name"))
-        given = expressions.resolve(node.input, run.values)
+        given = expressions.fill(node.input, run.scope)
         item = self._world.new_id("wrk")
         if verdict.effect == "allow":
             _fitting(given, MAX_INPUT_BYTES)
@@ -161,8 +156,8 @@ class Steps:
         verdict = run.verdict(node.id, name)
         if verdict.effect == "block":
             return entries.Block(node.id, visit, "human_approval", None, str(verdict.rule or "a well-formed name"))
-        context = expressions.resolve(node.context, run.values)
-        summary = None if node.description is None else str(expressions.resolve(node.description, run.values))
+        context = expressions.fill(node.context, run.scope)
+        summary = None if node.description is None else str(expressions.fill(node.description, run.scope))
         approval, request = self._request(
             run,
             node.id,
@@ -252,10 +247,7 @@ def _signal(run: Run, node: Wait) -> int | None:
 
 def _choice(run: Run, node: Condition, visit: int) -> Entry:
     for branch in node.branches:
-        found = expressions.evaluate(branch.when, run.values)
-        if not isinstance(found, bool):
-            raise ExpressionFailed(f"{branch.when} is neither true nor false.")
-        if found:
+        if expressions.holds(branch.when, run.scope):
             return entries.Choose(node.id, visit, branch.next)
     if not node.has_default:
         raise Unfit("no_branch", "No branch is true, and there is no default.")
@@ -285,11 +277,6 @@ def _reviewers(connection: Connection, run: Run, wanted: Iterable[str]) -> tuple
             raise Unfit("no_eligible_reviewer", f"user:{name} could not decide this: no such human, or the initiator.")
         ids.append(person.id)
     return tuple(dict.fromkeys(ids))
-
-
-def input_digest(value: Any) -> bytes:
-    """What an idempotency key of a start stands for."""
-    return hashlib.sha256(canonical.canonical(value)).digest()
 
 
 TYPES: Final[dict[type[Any], str]] = {

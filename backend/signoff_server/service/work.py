@@ -70,17 +70,12 @@ class Work:
 
     # ------------------------------------------------------------ handing out
 
-    async def lease(self, caller: Caller, ask: Ask) -> tuple[list[Handed], int | None]:
-        """Items for this ask, and where there are none, when the next could be due.
-
-        The same ask gets the same items again while their leases stand.
-        """
+    async def lease(self, caller: Caller, ask: Ask) -> list[Handed]:
+        """Items for this ask, if there are any; the same ask gets the same items while their leases stand."""
         request = keyed.digest("lease", caller.project, caller.id, ask.request).hex()
         again, due_at = await self._database.read(self._look, caller.project, request, tuple(ask.tools))
-        if again:
-            return again, None
-        if due_at is None or due_at > self._world.now():
-            return [], due_at
+        if again or due_at is None or due_at > self._world.now():
+            return again
         queues = [work_queue(caller.project, tool) for tool in ask.tools]
         claimed = await self._database.write(agenda.claim, queues, self._world.now(), ask.most)
         # Nothing of the claim is told before `node.started` is on disk; what dies here falls due again.
@@ -88,7 +83,7 @@ class Work:
         contents = await self._database.read(_contents, caller.project, [due.subject for due in claimed])
         taking = (self._take(caller, ask, request, item, content) for item, content in contents.items())
         handed = await asyncio.gather(*taking)
-        return [each for each in handed if each is not None], None
+        return [each for each in handed if each is not None]
 
     def _look(
         self, connection: Connection, project: str, request: str, tools: Sequence[str]

@@ -41,7 +41,6 @@ class Workflows:
         """The workflows of a file: new versions of them, or those that these very bytes registered before."""
         found = await self.validate(source)
         digest = digest_of(source)
-        payload = codec.seal({"source": source.decode()}, self._world.random(32))
 
         def plan(unit: Unit) -> list[Registered]:
             return [_register(unit, one, digest) for one in found]
@@ -50,6 +49,8 @@ class Workflows:
             version = _free_version(unit, one, digest, build=build)
             known = workflows.version(unit.connection, unit.project, one.id, version)
             if known is None:
+                said = {"source": source.decode(), "description": one.description}
+                payload = codec.seal(said, self._world.random(32))
                 unit.record(self._world.new_id("wfl"), caller.actor, [core.register(one.id, version, digest, payload)])
             return Registered(one.id, version, digest, known is None)
 

@@ -1,7 +1,7 @@
 """Runs as rows to list by, their nodes and their work items, and all of them as they are shown."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Text, bindparam, func, insert, select, update
@@ -75,6 +75,7 @@ class NodeView:
     node: str
     type: str
     tool: str | None
+    event: str | None
     status: str
     visit: int
     attempt: int
@@ -94,6 +95,7 @@ class ExecutionView:
 
     project: str
     state: Execution
+    version: int
     started: dict[str, Any]
     ended: dict[str, Any]
     failed: dict[str, Any]
@@ -180,6 +182,7 @@ def _new_node(project_id: str, change: Change) -> dict[str, Any]:
         "place": event.seq,
         "type": event.facts["type"],
         "tool": event.facts.get("tool"),
+        "event": event.facts.get("event"),
     }
 
 
@@ -281,6 +284,7 @@ def views(connection: Connection, project_id: str, ids: Iterable[str]) -> dict[s
         state.id: ExecutionView(
             project_id,
             state,
+            streams[state.id].version,
             said[state.started_seq] or {},
             said.get(state.ended_seq or 0) or {},
             facts.get(state.ended_seq or 0, {}),
@@ -298,7 +302,7 @@ def view(connection: Connection, project_id: str, execution: str) -> ExecutionVi
     rows = nodes(connection, execution).values()
     said = ledger.payloads(connection, project_id, [row.error_seq for row in rows if row.error_seq is not None])
     shown = tuple(_with_error(row, said) for row in rows)
-    return ExecutionView(project_id, found.state, found.started, found.ended, found.failed, found.names, shown)
+    return replace(found, nodes=shown)
 
 
 def _with_error(row: NodeView, said: dict[int, dict[str, Any] | None]) -> NodeView:
@@ -306,8 +310,7 @@ def _with_error(row: NodeView, said: dict[int, dict[str, Any] | None]) -> NodeVi
     if row.error_seq is None or row.error_seq < row.input_seq:
         return row
     data = said.get(row.error_seq) or {}
-    values = {name: getattr(row, name) for name in NodeView.__slots__}
-    return NodeView(**values | {"error": data.get("message") or data.get("reason") or data.get("detail")})
+    return replace(row, error=data.get("message") or data.get("reason") or data.get("detail"))
 
 
 def search(

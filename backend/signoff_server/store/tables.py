@@ -187,6 +187,7 @@ class NodeRow(SQLModel, table=True):
     place: int = Field(sa_type=BigInteger)
     type: str = Field(sa_type=Text)
     tool: str | None = Field(sa_type=Text)
+    event: str | None = Field(sa_type=Text)
     status: str = Field(sa_type=Text)
     visit: int = Field(sa_type=BigInteger)
     attempt: int = Field(sa_type=BigInteger)

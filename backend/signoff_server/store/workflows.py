@@ -1,6 +1,6 @@
 """Registered workflows as rows to find them by, and as they are shown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ class WorkflowView:
 
     state: WorkflowVersion
     source: str
+    description: str | None
     names: dict[str, str]
 
 
@@ -64,7 +65,11 @@ def views(connection: Connection, project_id: str, ids: Iterable[str]) -> dict[s
     states = [stream.state for stream in streams.values() if isinstance(stream.state, WorkflowVersion)]
     said = ledger.payloads(connection, project_id, [state.seq for state in states])
     names = principals.names(connection, {state.by.id for state in states if state.by.id is not None})
-    return {state.id: WorkflowView(state, str((said[state.seq] or {}).get("source", "")), names) for state in states}
+    return {state.id: _view(state, said[state.seq] or {}, names) for state in states}
+
+
+def _view(state: WorkflowVersion, data: Mapping[str, Any], names: dict[str, str]) -> WorkflowView:
+    return WorkflowView(state, str(data.get("source", "")), data.get("description"), names)
 
 
 def view(connection: Connection, project_id: str, workflow_id: str, wanted: str | None) -> WorkflowView | None:

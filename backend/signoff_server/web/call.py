@@ -21,6 +21,8 @@ M = TypeVar("M", bound=BaseModel)
 # `world.new_id` makes them. What has another form is nobody's id, and no database is asked.
 _ID: Final = re.compile(r"[a-z]{2,8}_[0-9a-z]{26}")
 _KEY_LENGTH: Final = 255
+# RFC 9512, and what was sent before it.
+_YAML: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,13 @@ class Call:
         found = str(self.request.path_params[name])
         if not is_id(found):
             raise nobodys()
+        return found
+
+    def name(self, place: str, pattern: re.Pattern[str]) -> str:
+        """The name at this place of the path. Raises `Refusal`: 404 for what cannot be one."""
+        found = str(self.request.path_params[place])
+        if not pattern.fullmatch(found):
+            raise Refusal("not_found", "There is nothing of this name.")
         return found
 
 
@@ -67,6 +76,15 @@ async def read_body(request: Request, model: type[M]) -> M:
         return model.model_validate(value)
     except ValidationError as error:
         raise Refusal("invalid", "The body does not have the form that is wanted.", errors=_faults(error)) from error
+
+
+async def read_yaml(request: Request) -> bytes:
+    """The body as it was sent. Raises `Refusal`: 413 or 415; what is in it is for the reader of the file to say."""
+    raw = await _bounded(request)
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in _YAML:
+        raise Refusal("media_type", "Send YAML, with Content-Type: application/yaml.")
+    return raw
 
 
 def read_query(request: Request, model: type[M]) -> M:

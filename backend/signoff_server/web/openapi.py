@@ -1,5 +1,6 @@
 """`openapi.yaml` from the table of routes and the models: `python -m signoff_server.web.openapi` prints it."""
 
+import re
 import sys
 from collections import defaultdict
 from typing import Any, Final
@@ -10,7 +11,8 @@ from pydantic.json_schema import models_json_schema
 
 from signoff.protocol import models
 from signoff_server.core.refusals import CODES
-from signoff_server.web.routes import ROUTES, Route
+from signoff_server.web.route import Route
+from signoff_server.web.routes import ROUTES
 
 _REF: Final = "#/components/schemas/{model}"
 _SOCKET: Final = (models.Watch, models.Watching, models.Resolved, models.WatchError)
@@ -52,9 +54,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if parameters := _parameters(route):
         operation["parameters"] = parameters
     if route.body is not None:
-        schema = {"$ref": _REF.format(model=route.body.__name__)}
-        required = any(member.is_required() for member in route.body.model_fields.values())
-        operation["requestBody"] = {"required": required, "content": {"application/json": {"schema": schema}}}
+        operation["requestBody"] = _body(route.body)
     operation["responses"] = {
         **{str(status): _reply(route, status) for status in sorted(route.replies)},
         **_problems(route.codes),
@@ -62,10 +62,19 @@ def _operation(route: Route) -> dict[str, Any]:
     return operation
 
 
+def _body(body: type[BaseModel] | str) -> dict[str, Any]:
+    if isinstance(body, str):
+        return {"required": True, "content": {body: {"schema": {"type": "object"}}}}
+    schema = {"$ref": _REF.format(model=body.__name__)}
+    required = any(member.is_required() for member in body.model_fields.values())
+    return {"required": required, "content": {"application/json": {"schema": schema}}}
+
+
 def _parameters(route: Route) -> list[dict[str, Any]]:
-    parameters: list[dict[str, Any]] = []
-    if "{id}" in route.path:
-        parameters.append({"name": "id", "in": "path", "required": True, "schema": {"type": "string"}})
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
     if route.query is not None:
         for name, schema in route.query.model_json_schema()["properties"].items():
             parameters.append({"name": name, "in": "query", "schema": _not_null(schema)})
@@ -97,7 +106,7 @@ def _reply(route: Route, status: int) -> dict[str, Any]:
         reply["headers"] = {"Idempotent-Replayed": {"schema": {"type": "string", "const": "true"}}}
     if isinstance(model, str):
         # The schema is of what the text holds.
-        reply["content"] = {model: {"schema": {"type": "object" if model == "application/yaml" else "string"}}}
+        reply["content"] = {model: {"schema": {"type": "string" if model.startswith("text/") else "object"}}}
     elif model is not None:
         reply["content"] = {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
     return reply
@@ -133,7 +142,7 @@ def _watch() -> dict[str, Any]:
 
 
 def _schemas(routes: tuple[Route, ...]) -> dict[str, Any]:
-    requests = [route.body for route in routes if route.body is not None]
+    requests = [route.body for route in routes if isinstance(route.body, type)]
     replies: list[type[BaseModel]] = [
         model for route in routes for model in route.replies.values() if isinstance(model, type)
     ]

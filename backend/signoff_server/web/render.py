@@ -67,6 +67,30 @@ def moment(at: int) -> datetime:
     return datetime.fromtimestamp(at / 1000, UTC)
 
 
+def person(actor: Actor, names: dict[str, str]) -> models.Principal:
+    return models.Principal(id=actor.id, name=names.get(actor.id or ""), kind=actor.kind)
+
+
+def in_a_run(view: ApprovalView) -> dict[str, Any]:
+    """What is shown of an approval within its run."""
+    state, data = view.state, view.data or {}
+    return {
+        "name": state.name,
+        "status": state.status,
+        "arguments": data.get("arguments"),
+        "context": data.get("context") or {},
+        "summary": data.get("summary"),
+        "rule": state.requirement.rule,
+        "requested_by": person(state.requested_by, view.names),
+        "decided_by": None if state.closed_by is None else person(state.closed_by, view.names),
+        "reason": _said(view, state.closed_seq, "reason"),
+        "decided_at": _moment(state.closed_at),
+        "created_at": moment(state.created_at),
+        "expires_at": moment(state.expires_at),
+        "binding": state.binding,
+    }
+
+
 def _resolved(view: ApprovalView, url: str, now: int) -> dict[str, Any]:
     state, data = view.state, view.data or {}
     return {
@@ -77,13 +101,13 @@ def _resolved(view: ApprovalView, url: str, now: int) -> dict[str, Any]:
         "lapsed": state.lapsed(now),
         "metadata": data.get("metadata") or {},
         "binding": state.binding,
-        "execution_key": state.id,
-        "requested_by": _person(state.requested_by, view.names),
+        "execution_key": _execution_key(state),
+        "requested_by": person(state.requested_by, view.names),
         "on_behalf_of": data.get("on_behalf_of"),
         "source": _source(state),
         "requirement": _requirement(state, view.names),
         "decisions": [_decision(vote, view) for vote in state.votes],
-        "decided_by": None if state.closed_by is None else _person(state.closed_by, view.names),
+        "decided_by": None if state.closed_by is None else person(state.closed_by, view.names),
         "reason": _said(view, state.closed_seq, "reason"),
         "decided_at": _moment(state.closed_at),
         "created_at": moment(state.created_at),
@@ -94,8 +118,9 @@ def _resolved(view: ApprovalView, url: str, now: int) -> dict[str, Any]:
     }
 
 
-def _person(actor: Actor, names: dict[str, str]) -> models.Principal:
-    return models.Principal(id=actor.id, name=names.get(actor.id or ""), kind=actor.kind)
+def _execution_key(state: Approval) -> str:
+    source = state.source
+    return state.id if source.visit is None else f"{source.execution_id}/{source.node_id}/{source.visit}"
 
 
 def _source(state: Approval) -> models.Source:
@@ -117,7 +142,7 @@ def _requirement(state: Approval, names: dict[str, str]) -> models.Requirement:
 def _decision(vote: Vote, view: ApprovalView) -> models.Decision:
     return models.Decision(
         decision=cast(models.Verdict, vote.decision),
-        decided_by=_person(vote.by, view.names),
+        decided_by=person(vote.by, view.names),
         reason=_said(view, vote.seq, "reason"),
         decided_at=moment(vote.at),
         via=vote.by.via,

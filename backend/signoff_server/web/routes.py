@@ -1,65 +1,13 @@
-"""The table of routes: what answers where, to whom, with which models and refusals. `openapi.yaml` is made from it."""
+"""The table of routes; `openapi.yaml` is made from it."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
-
-from pydantic import BaseModel
-from starlette.responses import Response
 
 from signoff.protocol import models
 from signoff_server import limits
 from signoff_server.web import approvals, audit, principals, service, stream
-from signoff_server.web.call import Call
+from signoff_server.web.route import Route
+from signoff_server.web.workflow_routes import WORKFLOW_ROUTES
 
-Handler = Callable[[Call], Awaitable[Response]]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """`scopes`: a key needs one of them; None is public. `keyed`: an `Idempotency-Key` counts. `resumed`: a
-    `Last-Event-ID` does. `about` is what the summary leaves to be said.
-
-    `refuses` lists what this route itself may refuse; what follows from having a body, a key or a query is added.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    summary: str
-    replies: Mapping[int, type[BaseModel] | str | None]
-    scopes: tuple[str, ...] | None = None
-    body: type[BaseModel] | None = None
-    query: type[BaseModel] | None = None
-    keyed: bool = False
-    resumed: bool = False
-    about: str = ""
-    refuses: tuple[str, ...] = field(default=())
-
-    @property
-    def name(self) -> str:
-        return (
-            self.handler.__name__
-            if self.handler.__module__ != approvals.__name__
-            else f"{self.handler.__name__}_approval"
-        )
-
-    @property
-    def codes(self) -> frozenset[str]:
-        """Every code that an answer of this route can carry."""
-        codes = {*_AT_THE_DOOR, "internal", *self.refuses}
-        if self.scopes is not None:
-            codes |= {"unauthenticated", "forbidden", "unavailable"}
-        if self.body is not None:
-            codes |= {"malformed_json", "media_type", "invalid"}
-        if self.query is not None or self.keyed:
-            codes.add("invalid_parameter")
-        if self.method != "GET":
-            codes.add("storage_full")
-        return frozenset(codes)
-
-
-_AT_THE_DOOR: Final = ("malformed_request", "host_not_allowed", "request_timeout", "too_large", "headers_too_large")
 _ASK: Final = ("approvals:create",)
 _DECIDE: Final = ("approvals:decide",)
 _EXECUTE: Final = ("approvals:create", "approvals:redeem")
@@ -88,6 +36,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         body=models.CreateApproval,
         keyed=True,
         refuses=("idempotency_key_reuse", "no_eligible_reviewer", "rate_limited", "pending_cap"),
+        of="approval",
     ),
     Route(
         "GET",
@@ -97,6 +46,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         {200: models.ApprovalList},
         _SEE,
         query=models.ListApprovals,
+        of="approval",
     ),
     Route(
         "POST",
@@ -107,6 +57,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         _DECIDE,
         body=models.DecideApprovals,
         keyed=True,
+        of="approval",
     ),
     Route(
         "GET",
@@ -117,6 +68,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         _SEE,
         query=models.WaitApproval,
         refuses=("not_found", "rate_limited"),
+        of="approval",
     ),
     Route(
         "POST",
@@ -136,6 +88,7 @@ ROUTES: Final[tuple[Route, ...]] = (
             "idempotency_key_reuse",
             *_LATE,
         ),
+        of="approval",
     ),
     Route(
         "POST",
@@ -147,6 +100,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         body=models.CancelApproval,
         keyed=True,
         refuses=("not_found", "idempotency_key_reuse", *_LATE),
+        of="approval",
     ),
     Route(
         "POST",
@@ -157,6 +111,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         _EXECUTE,
         body=models.RedeemApproval,
         refuses=("not_found", "not_approved", "expired", "already_redeemed", "outcome_unknown", "binding_mismatch"),
+        of="approval",
     ),
     Route(
         "POST",
@@ -167,6 +122,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         _EXECUTE,
         body=models.RenewLease,
         refuses=("not_found", "stale_fence"),
+        of="approval",
     ),
     Route(
         "POST",
@@ -177,6 +133,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         _EXECUTE,
         body=models.ReportOutcome,
         refuses=("not_found", "stale_fence"),
+        of="approval",
     ),
     Route(
         "POST",
@@ -188,6 +145,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         body=models.ResolveOutcome,
         keyed=True,
         refuses=("not_found", "nothing_to_resolve", "idempotency_key_reuse"),
+        of="approval",
     ),
     Route(
         "GET",
@@ -197,6 +155,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         {200: models.EventList},
         _SEE,
         refuses=("not_found",),
+        of="approval",
     ),
     Route(
         "GET",
@@ -265,6 +224,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         _ADMIN,
         refuses=("not_found",),
     ),
+    *WORKFLOW_ROUTES,
     Route("GET", "/healthz", service.healthz, "The process is up", {200: models.Health}),
     Route("GET", "/readyz", service.readyz, "The database answers", {200: models.Health}, refuses=("unavailable",)),
     Route("GET", "/metrics", service.metrics, "Metrics in Prometheus' text format", {200: "text/plain"}),

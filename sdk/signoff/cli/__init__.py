@@ -17,8 +17,9 @@ def signoff() -> None:
     """A human decision in front of a risky action.
 
     The commands that review and administer use the nearest .signoff/reviewer.json, or SIGNOFF_URL and
-    SIGNOFF_REVIEWER_KEY. Each takes --json. Exit codes: 0 done, 1 refused or failed, 2 wrongly called, 3 no server or
-    a missing extra, 4 somebody was faster.
+    SIGNOFF_REVIEWER_KEY; those that start and look at runs .signoff/app.json, or SIGNOFF_URL and SIGNOFF_API_KEY. Each
+    takes --json. Exit codes: 0 done, 1 refused or failed, 2 wrongly called, 3 no server or a missing extra, 4 somebody
+    was faster.
     """
 
 

@@ -25,15 +25,24 @@ class Own(NamedTuple):
 
 
 OWN: Final[Mapping[str, Own]] = {
+    "init": Own("init", "Write a workflow and its tools to begin with."),
+    "run": Own("run", "Run a workflow, and follow it to its end."),
+    "executions": Own("executions", "List the runs."),
+    "inspect": Own("executions", "Show everything about one run."),
+    "workflows": Own("workflows", "List the registered workflows; or show one."),
+    "validate": Own("workflows", "Check a workflow file."),
+    "schema": Own("workflows", "Print the JSON Schema of workflow files."),
     "approvals": Own("inbox", "List what waits for a decision."),
     "show": Own("show", "Show everything about one approval."),
     "approve": Own("decide", "Approve it."),
     "reject": Own("decide", "Reject it, and say why."),
-    "cancel": Own("decide", "Withdraw what is still pending."),
+    "cancel": Own("decide", "Withdraw what is still pending; or end a run."),
     "resolve": Own("decide", "Say what came of it where nobody reported."),
     "events": Own("events", "Print what happened, oldest first."),
+    "policy": Own("policy", "Show the policy; or set or test it."),
     "principals": Own("principals", "List who asks and who decides; or make one."),
     "keys": Own("keys", "List API keys; or issue or revoke one."),
+    "worker": Own("worker", "Run tools for the workflows of a server."),
     "version": Own("version", "Print the version of what is installed here."),
 }
 # Of commands that another package adds, what is known without importing them.

@@ -12,10 +12,33 @@ from signoff.cli.following import changes
 from signoff.cli.layout import GAP, UNDER, pairs, screen_width, width
 from signoff.cli.options import an_id, connect, shared
 from signoff.cli.output import document
+from signoff.cli.refusal import unknown
 from signoff.cli.replies import Record
 from signoff.cli.visible import visible
 
-_TELLING: Final = ("name", "outcome", "fence", "reason", "detail", "kind", "role", "principal", "scopes")
+_TELLING: Final = (
+    "node",
+    "node_id",
+    "name",
+    "tool",
+    "workflow_id",
+    "visit",
+    "attempt",
+    "approval_id",
+    "decision",
+    "outcome",
+    "fence",
+    "code",
+    "message",
+    "error",
+    "comment",
+    "reason",
+    "detail",
+    "kind",
+    "role",
+    "principal",
+    "scopes",
+)
 _TYPE: Final = 24
 _LEAST_TELLING: Final = 40
 
@@ -27,7 +50,7 @@ _LEAST_TELLING: Final = 40
 @click.option("--follow", is_flag=True, help="Go on printing until Ctrl-C.")
 @shared
 def events(subject: str | None, glob: str | None, after: int, follow: bool, url: str | None, as_json: bool) -> None:
-    """Print what happened, oldest first: to everything, or to the one thing with that ID."""
+    """Print what happened, oldest first: to everything, or to the one thing with that ID, as a run or an approval."""
     server = connect(url)
     filters = {"type": glob, "subject": subject}
     told: list[Record] = []
@@ -39,7 +62,7 @@ def events(subject: str | None, glob: str | None, after: int, follow: bool, url:
         else:
             _print(page["data"], as_json)
     if subject is not None and glob is None and after == 0 and not found:
-        raise Failure(f"There is no {subject} in this project: signoff approvals --status all lists the approvals.")
+        raise Failure(unknown(subject))
     if follow:
         _follow(server, last, filters, as_json)
     elif as_json:

@@ -4,7 +4,8 @@
 missing · 4 somebody was faster, or the state does not allow it (HTTP 409).
 """
 
-from typing import IO, Any
+from collections.abc import Sequence
+from typing import IO, Any, NamedTuple
 
 import click
 
@@ -16,6 +17,27 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         click.echo(f"signoff: {self.message}", file=file, err=file is None)
+
+
+class Fault(NamedTuple):
+    """One thing that the server found wrong, as it said so: not yet `visible`."""
+
+    pointer: str
+    message: str
+
+
+class Refused(Failure):
+    """The server says no; `faults` are what it found wrong in what it was sent."""
+
+    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
+
+
+class WronglyCalled(Failure):
+    """What was asked for fits several things: say which."""
+
+    exit_code = 2
 
 
 class NotConfigured(Failure):

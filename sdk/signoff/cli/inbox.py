@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from typing import Final
 
 import click
+from click.core import ParameterSource
 
 from signoff.cli import times
 from signoff.cli.approval_lines import in_one_line, inbox, person
 from signoff.cli.connection import Server
+from signoff.cli.execution_inbox import list_approvals
 from signoff.cli.following import changes
 from signoff.cli.globs import matcher
 from signoff.cli.layout import screen_width
-from signoff.cli.options import connect, shared
+from signoff.cli.options import an_execution, connect, shared
 from signoff.cli.output import document, note, say
 from signoff.cli.replies import APPROVAL, EVENT_PAGE, Record
 from signoff.cli.visible import visible
@@ -24,13 +26,28 @@ _DECIDED: Final = re.compile(r"approval\.(approved|rejected|expired|cancelled)")
 
 
 @click.command()
+@click.argument("execution", metavar="[EXECUTION_ID]", callback=an_execution, required=False)
 @click.option("--status", type=click.Choice(STATUSES), default="pending", show_default=True, help="Which to list.")
 @click.option("--name", help="Only these names; * stands for any run of characters, ? for one.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
 @click.option("--watch", is_flag=True, help="Go on printing new and decided ones until Ctrl-C.")
 @shared
-def approvals(status: str, name: str | None, limit: int, watch: bool, url: str | None, as_json: bool) -> None:
-    """List what waits for a decision, newest first."""
+@click.pass_context
+def approvals(
+    ctx: click.Context,
+    execution: str | None,
+    status: str,
+    name: str | None,
+    limit: int,
+    watch: bool,
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """List what waits for a decision, newest first; or show what one run waits for, and what was decided in it."""
+    if execution is not None:
+        _refuse_filters(ctx)
+        list_approvals(connect(url), execution, as_json)
+        return
     server = connect(url)
     after = _end_of_ledger(server) if watch else 0
     filters = {"status": None if status == "all" else status, "name": name}
@@ -41,6 +58,12 @@ def approvals(status: str, name: str | None, limit: int, watch: bool, url: str |
         document(found)
     else:
         _print(found, status)
+
+
+def _refuse_filters(ctx: click.Context) -> None:
+    for name in ("status", "name", "limit", "watch"):
+        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name} is of the whole list: a run's approvals are shown whole.")
 
 
 def _print(found: Record, status: str) -> None:

@@ -16,7 +16,8 @@ UNDER: Final = "      "
 _FALLBACK: Final = (100, 24)
 _LEAST_WIDTH: Final = 40
 _LONGEST_PAIR: Final = 56
-_LEAST_KEPT: Final = 8
+# The widest escape, as \\U000e0041.
+_LEAST_KEPT: Final = 10
 _LONGEST_KEY: Final = 24
 _WORDS_OF_JSON: Final = frozenset({"true", "false", "null"})
 

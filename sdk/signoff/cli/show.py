@@ -1,6 +1,5 @@
 """`signoff show`: everything that is known of one approval, facts first."""
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,9 +7,9 @@ import click
 
 from signoff.cli import times
 from signoff.cli.approval_lines import person
-from signoff.cli.layout import hang, screen_width, tree
+from signoff.cli.layout import tree
 from signoff.cli.options import an_id, connect, shared
-from signoff.cli.output import document, say
+from signoff.cli.output import document, say_fitted
 from signoff.cli.replies import APPROVAL, Record, check_bound, is_erased
 from signoff.cli.visible import visible
 
@@ -26,17 +25,7 @@ def show(approval: str, url: str | None, as_json: bool) -> None:
     if as_json:
         document(found)
     else:
-        say(_fitted(_lines(found)))
-
-
-def _fitted(lines: Iterator[str]) -> Iterator[str]:
-    """Broken to the terminal; whole where another program reads them."""
-    if not sys.stdout.isatty():
-        yield from lines
-        return
-    columns = screen_width()
-    for line in lines:
-        yield from hang(line, columns)
+        say_fitted(_lines(found))
 
 
 def _lines(approval: Record) -> Iterator[str]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "m"))
+_SHORT: Final = 10
 
 
 def span(seconds: float) -> str:
@@ -22,6 +23,12 @@ def age(at: str) -> str:
 def left(at: str) -> str:
     """How long it is until that RFC 3339 moment."""
     return span((datetime.fromisoformat(at) - now()).total_seconds())
+
+
+def between(begin: str, end: str) -> str:
+    """How long it was from one moment to the other; `0.4s` where it was short."""
+    seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
+    return f"{max(0.0, seconds):.1f}s" if seconds < _SHORT else span(seconds)
 
 
 def shown(at: str) -> str:

@@ -197,6 +197,7 @@ class Execution(ExecutionSummary):
     digest: str
     input: dict[str, Any]
     steps: int = Field(description="nodes visited so far")
+    events: int = Field(description="how many events it has so far; what `seen` of a wait is compared with")
     nodes: list[NodeRun] = Field(description="in the order in which they were first visited")
     url: str
 

@@ -1,0 +1,61 @@
+"""The engine that evaluates expressions: compiled programs, and what it says when it fails.
+
+Its package brings a command line along whose import takes half a second, so the extension is loaded alone, when it is
+first needed. An engine may panic: that exception is no `Exception`, and counts as a failure like any other.
+"""
+
+import importlib.util
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from importlib.machinery import PathFinder
+from typing import Any
+
+
+class EngineFailed(Exception):
+    """Not a program, or one that has no value; `kind` is the name of the engine's own exception."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(_first_line(error))
+        self.kind = type(error).__name__
+
+
+def compile_program(source: str) -> Any:
+    """A program of `source`. Raises `EngineFailed`."""
+    try:
+        return _compiled(source)
+    except BaseException as error:  # noqa: BLE001 - it is raised again, or told as our own
+        raise _failed(error) from None
+
+
+def run(source: str, values: Mapping[str, Any]) -> Any:
+    """The value of `source` with the names in `values`, in the engine's types. Raises `EngineFailed`."""
+    try:
+        return _compiled(source).execute(values)
+    except BaseException as error:  # noqa: BLE001 - it is raised again, or told as our own
+        raise _failed(error) from None
+
+
+def _failed(error: BaseException) -> BaseException:
+    panicked = type(error).__name__ == "PanicException"
+    return EngineFailed(error) if panicked or isinstance(error, Exception) else error
+
+
+@lru_cache(maxsize=1_024)
+def _compiled(source: str) -> Any:
+    return _engine().compile(source)
+
+
+@cache
+def _engine() -> Any:
+    package = importlib.util.find_spec("cel")
+    spec = PathFinder.find_spec("cel", package.submodule_search_locations) if package else None
+    if spec is None or spec.loader is None:
+        raise ImportError("the package common-expression-language is not installed: install signoff[server]")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _first_line(error: BaseException) -> str:
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return first.partition(". Check ")[0].partition(". CEL does")[0][:300].rstrip(".")

@@ -1,0 +1,213 @@
+"""The JSON Schema of a workflow's input: checked when it is registered, applied when a run starts.
+
+Rules of the room: draft 2020-12, less what reaches outside the schema, never ends or takes time out of proportion.
+`$ref` leads to `#/$defs/NAME` and never in a circle; patterns are searched for by the engine of expressions, whose time
+is linear, not by Python's, whose is not. Nothing is ever fetched.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, Final
+
+from signoff.protocol.canonical import canonical, pointer_to
+from signoff_server.core import cel
+from signoff_server.core.costs import weigh
+from signoff_server.core.policies import Complaint, Path
+
+MAX_FAULTS: Final = 50
+MAX_PATTERN: Final = 200
+MAX_EXPANDED: Final = 2_000
+MAX_WORK: Final = 2_000_000
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_REF: Final = re.compile(r"#/\$defs/([A-Za-z0-9_.-]+)")
+_SINGLE: Final = ("additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
+_SINGLE_TOO: Final = ("unevaluatedItems", "unevaluatedProperties")
+_LISTS: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
+_MAPS: Final = ("$defs", "dependentSchemas", "properties")
+_PLAIN: Final = frozenset(
+    [
+        *(
+            "$comment",
+            "$ref",
+            "$schema",
+            "const",
+            "contentEncoding",
+            "contentMediaType",
+            "default",
+            "dependentRequired",
+        ),
+        *("deprecated", "description", "enum", "examples", "exclusiveMaximum", "exclusiveMinimum", "format"),
+        *("maxContains", "maxItems", "maxLength", "maxProperties", "maximum", "minContains", "minItems", "minLength"),
+        *("minProperties", "minimum", "multipleOf", "pattern", "readOnly", "required", "title", "type", "uniqueItems"),
+        "writeOnly",
+    ]
+)
+
+
+def check_schema(schema: Any, path: Path) -> list[Complaint]:
+    """Everything that is wrong with the schema of an input, which stands at `path`."""
+    if not isinstance(schema, dict):
+        return [Complaint(path, "a JSON Schema, as a mapping")]
+    found = list(_outside(schema, schema, path))
+    found += [
+        Complaint((*path, *error.absolute_path), _short(error.message)) for error in _against_the_standard(schema)
+    ]
+    return found or _expansion(schema, path)
+
+
+def check_input(schema: Mapping[str, Any] | None, value: Any) -> list[tuple[str, str]]:
+    """What is wrong with an input, as JSON pointer and message, at most `MAX_FAULTS`."""
+    if schema is None:
+        return []
+    if weigh(value) * _weight(schema, schema, {}) > MAX_WORK:
+        return [("", "the input is too large to be checked against the schema of this workflow: send less")]
+    validator = _validator()(schema, registry=_registry())
+    found = []
+    for error in validator.iter_errors(value):
+        pointer = ""
+        for step in error.absolute_path:
+            pointer = pointer_to(pointer, step)
+        found.append((pointer, _short(error.message)))
+        if len(found) == MAX_FAULTS:
+            break
+    return sorted(set(found))
+
+
+def _short(message: str) -> str:
+    return message if len(message) <= 300 else f"{message[:299]}…"
+
+
+# ---------------------------------------------------------------- what a schema may hold
+
+
+def _subschemas(schema: Mapping[str, Any], path: Path) -> Iterator[tuple[Any, Path]]:
+    for key, value in schema.items():
+        if key in (*_SINGLE, *_SINGLE_TOO):
+            yield value, (*path, key)
+        elif key in _LISTS and isinstance(value, list):
+            yield from ((item, (*path, key, at)) for at, item in enumerate(value))
+        elif key in _MAPS and isinstance(value, dict):
+            yield from ((item, (*path, key, name)) for name, item in value.items())
+
+
+def _outside(schema: Any, root: Mapping[str, Any], path: Path) -> Iterator[Complaint]:
+    """What the standard allows, or passes over, and this room does not."""
+    if not isinstance(schema, dict):
+        return
+    for key, value in schema.items():
+        told = _wrong(key, value, root)
+        if told:
+            yield Complaint((*path, key), told, key=True)
+    for item, place in _subschemas(schema, path):
+        yield from _outside(item, root, place)
+
+
+def _wrong(key: str, value: Any, root: Mapping[str, Any]) -> str | None:
+    match key:
+        case "$ref":
+            defined = root.get("$defs")
+            found = _REF.fullmatch(value) if isinstance(value, str) else None
+            if found is None or not isinstance(defined, dict) or found[1] not in defined:
+                return "$ref leads to a schema of the same input_schema: #/$defs/NAME"
+        case "$schema":
+            return None if value == DIALECT else f"the only dialect is {DIALECT}"
+        case "pattern":
+            return _wrong_pattern(value)
+        case _ if key not in (*_SINGLE, *_SINGLE_TOO, *_LISTS, *_MAPS, *_PLAIN) and not key.startswith("x-"):
+            return "this keyword is not among those that an input_schema may hold"
+    return None
+
+
+def _wrong_pattern(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    if len(value) > MAX_PATTERN or "{" in value:
+        return f"a pattern has at most {MAX_PATTERN} characters and no {{ }}; use minLength and maxLength"
+    try:
+        _found(value, "")
+    except cel.EngineFailed:
+        return "this is not a regular expression (of the kind that RE2 reads)"
+    return None
+
+
+def _found(pattern: str, text: str) -> bool:
+    return bool(cel.run("text.matches(pattern)", {"text": text, "pattern": pattern}))
+
+
+def _expansion(schema: Mapping[str, Any], path: Path) -> list[Complaint]:
+    try:
+        weight = _weight(schema, schema, {})
+    except RecursionError:
+        return [Complaint(path, "$ref leads in a circle: an input has no schema that contains itself")]
+    told = f"the schema is too large: its parts, each counted where it is referred to, are {weight} of {MAX_EXPANDED}"
+    return [Complaint(path, told)] if weight > MAX_EXPANDED else []
+
+
+def _weight(schema: Any, root: Mapping[str, Any], known: dict[str, int | None]) -> int:
+    """How much there is to check at most. Raises `RecursionError` where `$ref` leads in a circle."""
+    if not isinstance(schema, dict):
+        return 1
+    weight = sum(_weight(item, root, known) for item, place in _subschemas(schema, ()) if place[0] != "$defs")
+    weight += sum(1 + weigh(value) for key, value in schema.items() if key in ("enum", "const", "required"))
+    if "$ref" in schema:
+        weight += _weight_of_ref(schema["$ref"].rpartition("/")[2], root, known)
+    return weight + 1
+
+
+def _weight_of_ref(name: str, root: Mapping[str, Any], known: dict[str, int | None]) -> int:
+    if name in known:
+        weight = known[name]
+        if weight is None:
+            raise RecursionError(name)
+        return weight
+    known[name] = None
+    weight = _weight(root["$defs"][name], root, known)
+    known[name] = weight
+    return weight
+
+
+# ---------------------------------------------------------------- the library
+
+
+def _against_the_standard(schema: Any) -> list[Any]:
+    from jsonschema import Draft202012Validator
+
+    validator = Draft202012Validator(Draft202012Validator.META_SCHEMA, registry=_registry())
+    errors = []
+    for error in validator.iter_errors(schema):
+        errors.append(error)
+        if len(errors) == MAX_FAULTS:
+            break
+    return errors
+
+
+@cache
+def _registry() -> Any:
+    """The schemas of the standard itself, and no way to get others."""
+    from jsonschema_specifications import REGISTRY
+
+    return REGISTRY
+
+
+@cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator, validators
+
+    extend: Any = validators.extend
+    return extend(Draft202012Validator, {"pattern": _pattern, "uniqueItems": _unique_items})
+
+
+def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
+    from jsonschema import ValidationError
+
+    if isinstance(instance, str) and not _found(pattern, instance):
+        yield ValidationError(f"{_short(repr(instance))} does not match {pattern!r}")
+
+
+def _unique_items(validator: Any, wanted: bool, instance: Any, schema: Any) -> Iterator[Any]:
+    """By their canonical bytes: the library compares each with each."""
+    from jsonschema import ValidationError
+
+    if wanted and isinstance(instance, list) and len({canonical(item) for item in instance}) < len(instance):
+        yield ValidationError("an item stands in this list twice")
