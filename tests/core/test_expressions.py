@@ -519,7 +519,7 @@ RUNAWAYS: dict[str, tuple[str, Callable[[], Any]]] = {
     "a pattern on a long text": (f"input.s.matches('{'(a|aa)+' * 25}b')", lambda: {"s": "a" * 1_000_000}),
     "sums of sums": ("+".join(["input.l"] * 120), lambda: {"l": list(range(5_000))}),
     "a list of lists": (f"[{','.join(['input.l'] * 150)}]", lambda: {"l": list(range(20_000))}),
-    "an enormous input": ("input.l == input.m", lambda: {"l": rows(200_000), "m": rows(200_000)}),
+    "an enormous input": ("input.l == input.m", lambda: {"l": rows(60_000, 20), "m": rows(10)}),
     "selections in a loop": ("input.l.all(x, [input.m][0][0].k1 >= 0)", lambda: {"l": [1] * 1_000, "m": rows(5_000)}),
 }  # fmt: skip
 
@@ -581,8 +581,10 @@ def test_the_dearest_that_is_let_through_ends_in_a_moment(name: str) -> None:
 def test_one_budget_serves_all_expressions_of_a_text() -> None:
     scope = Scope({"l": list(range(10_000))}, {}, "e", NOW)
     assert fill(["${{ input.l }}"] * 10, scope)
+    begin = time.process_time()
     with pytest.raises(ExpressionFailed, match="takes too long"):
         fill(["${{ input.l }}"] * 1_000, scope)
+    assert time.process_time() - begin < 1
 
 
 def test_weighing_stops_where_it_is_enough() -> None:
