@@ -134,7 +134,7 @@ def _expressions(node: Mapping[str, Any], path: Path, readable: list[str]) -> It
     branches = node.get("branches")
     for at, branch in enumerate(branches if isinstance(branches, list) else ()):
         when = branch.get("when") if isinstance(branch, dict) else None
-        for told in check(when, readable) if isinstance(when, str) and when else ():
+        for told in check(when, readable, "condition") if isinstance(when, str) and when else ():
             yield Complaint((*path, "branches", at, "when"), told)
 
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from signoff_server.core import cel, syntax
+from signoff_server.core.kinds import DYN, kind_of
 from signoff_server.core.syntax import SyntaxFault
 from signoff_server.core.trees import (
     Call,
@@ -58,10 +59,11 @@ class Expression:
     tree: Tree
     readings: tuple[Reading, ...]
     faults: tuple[SyntaxFault, ...]
+    kind: str
 
     @property
     def nodes(self) -> frozenset[str]:
-        return frozenset(each.path[1] for each in self.readings if each.path[0] == "nodes" and len(each.path) > 1)
+        return frozenset(each.path[1] for each in self.readings if each.path[0] == "nodes" and len(each.path) > 2)
 
 
 # ---------------------------------------------------------------- reading
@@ -72,16 +74,38 @@ def read(text: str) -> Expression:
     """One expression. Raises `SyntaxFault` where it cannot be read at all; what else is wrong is in its `faults`."""
     hoist = _Hoist([], [])
     tree = hoist.of(syntax.parse(text), frozenset())
-    return Expression(text, tree, tuple(hoist.readings), tuple(hoist.faults))
+    faults = hoist.faults
+    kind = DYN if faults else kind_of(tree, [_kind(reading) for reading in hoist.readings], faults)
+    return Expression(text, tree, tuple(hoist.readings), tuple(faults), kind)
 
 
-def check(text: str, nodes: Collection[str]) -> list[str]:
-    """Everything that is wrong with an expression in a workflow that has `nodes`."""
+def _kind(reading: Reading) -> str:
+    if reading.asks:
+        return "bool"
+    return {("now",): "timestamp", ("execution", "id"): "string", ("input",): "map"}.get(reading.path, DYN)
+
+
+# What an expression stands for -> the kinds that cannot be that, and what is wanted.
+USES: Final[dict[str, tuple[frozenset[str], str]]] = {
+    "value": (frozenset(["duration"]), "JSON has no durations: write string(…) around it"),
+    "text": (frozenset(["duration", "list", "map", "null"]), "only text, a number, true or false goes into a text"),
+    "condition": (
+        frozenset(["int", "double", "string", "null", "list", "map", "timestamp", "duration"]),
+        "a condition is true or false",
+    ),
+}
+
+
+def check(text: str, nodes: Collection[str], use: str = "value") -> list[str]:
+    """Everything that is wrong with an expression in a workflow that has `nodes`; `use` is one of `USES`."""
     try:
         expression = read(text)
     except SyntaxFault as fault:
         return [told(text, fault)]
     found = [told(text, fault) for fault in expression.faults]
+    impossible, wanted = USES[use]
+    if not found and expression.kind in impossible:
+        found.append(f"this is a {expression.kind}, and {wanted}, in {short(text)}")
     unknown = sorted(expression.nodes.difference(nodes))
     found += [f"there is no node {node!r} to read from, in {short(text)}" for node in unknown]
     return found or _refused_by_the_engine(expression)
