@@ -42,7 +42,7 @@ class Console:
         if command.startswith("export "):
             self._environment |= re.findall(r"(\w+)=(\S+)", command)
         elif command.startswith("signoff dev") and command.endswith("&"):
-            self.server = RunningServer(self.folder, options=command.split()[2:-1], env=self._environment)
+            self.server = RunningServer(self.folder, worker="--no-worker" not in command, env=self._environment)
         elif command.endswith("&"):
             self._begin(command.removesuffix("&"))
         else:

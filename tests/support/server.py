@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,11 +23,13 @@ class RunningServer:
         database: str | None = None,
         env: Mapping[str, str] | None = None,
         code: str = DEV,
-        options: Sequence[str] = (),
+        worker: bool = False,
     ) -> None:
         self.folder = folder
         self.database = database or str(folder / ".signoff" / "signoff.db")
-        self._arguments = [*options, *([] if database is None else ["--database", database])]
+        self._arguments = [] if database is None else ["--database", database]
+        # The process of a worker takes its time to start, too.
+        self._arguments += [] if worker else ["--no-worker"]
         self._env = dict(env or {})
         self._code = code
         # Bound and never listening: the server may take this port, and nobody else does while the server is dead.
@@ -61,6 +63,7 @@ class RunningServer:
         self.project: str = ready["project"]
         self.app_key: str = ready["app_key"]
         self.reviewer_key: str = ready["reviewer_key"]
+        self.worker_key: str = ready["worker_key"]
         self.shown_database: str = ready["database"]
         self.pid: int = ready["pid"]
 
