@@ -322,7 +322,7 @@ def test_several_that_wait_are_each_named() -> None:
     assert lines[-3:] == [
         f"  > signoff approve {told.EXE} --node-id a",
         f"  > signoff approve {told.EXE} --node-id b",
-        f"  > signoff resolve {told.EXE} --node-id lost",
+        f"  > signoff resolve {told.EXE} --node-id lost --outcome succeeded|failed|retry --reason TEXT",
     ]
 
 
