@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from signoff_server.core import inputs
-from signoff_server.core.expressions import check_in
+from signoff_server.core.expressions import check_in, texts
 from signoff_server.core.files import MAX_FAULTS, DefinitionInvalid, Document, Fault, parse
 from signoff_server.core.grammar import FILE, POLICY, schema
 from signoff_server.core.graph import (
@@ -27,10 +27,13 @@ from signoff_server.core.graph import (
     Wait,
 )
 from signoff_server.core.policies import MAX_NAME, NO_POLICY, Complaint, Path, Policy, check_policy
-from signoff_server.core.readings import check
+from signoff_server.core.readings import NO_SHAPE, Shape, check
 from signoff_server.core.routes import END, LINKS, Nodes, Region, ends, regions, unknown
 from signoff_server.core.shapes import milliseconds
 
+MAX_EXPRESSIONS: Final = 64 * 1024
+# Where texts may hold expressions.
+_FILLED: Final = ("input", "context", "description")
 # More faults than are told, so that those which are come from the beginning of the file.
 _ENOUGH: Final = 4 * MAX_FAULTS
 
@@ -95,13 +98,19 @@ def _together(data: Any) -> Iterator[Complaint]:
     workflow = workflow if isinstance(workflow, dict) else {}
     if not isinstance(nodes, dict):
         return
+    input_schema = workflow.get("input_schema")
+    sound = input_schema is not None and not inputs.check_schema(input_schema, ())
+    shape = inputs.shape_of(input_schema) if sound else NO_SHAPE
     whole = {name: node for name, node in nodes.items() if isinstance(node, dict)}
     readable = [name for name, node in whole.items() if node.get("type") not in (END, "condition")]
     if len(whole) == len(nodes):
         yield from unknown(nodes, workflow.get("start"))
+    if sum(_length(node) for node in whole.values()) > MAX_EXPRESSIONS:
+        yield Complaint(("nodes",), f"the texts with expressions have at most {MAX_EXPRESSIONS} characters together")
+        return
     for name, node in whole.items():
         yield from _of_node(name, node, ("nodes", name), workflow.get("id"))
-        yield from _expressions(node, ("nodes", name), readable)
+        yield from _expressions(node, ("nodes", name), readable, shape)
 
 
 def _of_node(name: str, node: Mapping[str, Any], path: Path, workflow: Any) -> Iterator[Complaint]:
@@ -127,15 +136,26 @@ def _of_wait(node: Mapping[str, Any], path: Path) -> Iterator[Complaint]:
             yield Complaint((*path, key), f"{key} goes with {wanted}, which is missing", key=True)
 
 
-def _expressions(node: Mapping[str, Any], path: Path, readable: list[str]) -> Iterator[Complaint]:
-    for key in ("input", "context", "description"):
-        for place, told in check_in(node.get(key), readable):
+def _expressions(node: Mapping[str, Any], path: Path, readable: list[str], shape: Shape) -> Iterator[Complaint]:
+    for key in _FILLED:
+        for place, told in check_in(node.get(key), readable, shape):
             yield Complaint((*path, key, *place), told)
+    for at, when in _conditions(node):
+        for told in check(when, readable, "condition", shape):
+            yield Complaint((*path, "branches", at, "when"), told)
+
+
+def _conditions(node: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
     branches = node.get("branches")
     for at, branch in enumerate(branches if isinstance(branches, list) else ()):
-        when = branch.get("when") if isinstance(branch, dict) else None
-        for told in check(when, readable, "condition") if isinstance(when, str) and when else ():
-            yield Complaint((*path, "branches", at, "when"), told)
+        if isinstance(branch, dict) and isinstance(when := branch.get("when"), str) and when:
+            yield at, when
+
+
+def _length(node: Mapping[str, Any]) -> int:
+    """Of all that is to be read as expressions."""
+    filled = sum(len(text) for key in _FILLED for _, text in texts(node.get(key)))
+    return filled + sum(len(when) for _, when in _conditions(node))
 
 
 # ---------------------------------------------------------------- the graph

@@ -1,8 +1,8 @@
 """The JSON Schema of a workflow's input: checked when it is registered, applied when a run starts.
 
-Rules of the room: draft 2020-12, less what reaches outside the schema, never ends or takes time out of proportion.
-`$ref` leads to `#/$defs/NAME` and never in a circle; patterns are searched for by the engine of expressions, whose time
-is linear, not by Python's, whose is not. Nothing is ever fetched.
+Rules of the room: draft 2020-12, less what reaches outside the schema, never ends or takes time out of proportion:
+`$ref` leads to `#/$defs/NAME` and never in a circle; there is no `unevaluated…`, which checks all again at each level;
+patterns are searched for by the engine of expressions, whose time is linear, not by Python's. Nothing is ever fetched.
 """
 
 import re
@@ -14,15 +14,17 @@ from signoff.protocol.canonical import canonical, pointer_to
 from signoff_server.core import cel
 from signoff_server.core.costs import weigh
 from signoff_server.core.policies import Complaint, Path
+from signoff_server.core.readings import Shape
 
 MAX_FAULTS: Final = 50
 MAX_PATTERN: Final = 200
 MAX_EXPANDED: Final = 2_000
+MAX_HEIGHT: Final = 40
 MAX_WORK: Final = 2_000_000
+_KINDS: Final = {"string": "string", "integer": "int", "boolean": "bool", "array": "list", "object": "map"}
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _REF: Final = re.compile(r"#/\$defs/([A-Za-z0-9_.-]+)")
 _SINGLE: Final = ("additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
-_SINGLE_TOO: Final = ("unevaluatedItems", "unevaluatedProperties")
 _LISTS: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
 _MAPS: Final = ("$defs", "dependentSchemas", "properties")
 _PLAIN: Final = frozenset(
@@ -60,7 +62,7 @@ def check_input(schema: Mapping[str, Any] | None, value: Any) -> list[tuple[str,
     """What is wrong with an input, as JSON pointer and message, at most `MAX_FAULTS`."""
     if schema is None:
         return []
-    if weigh(value) * _weight(schema, schema, {}) > MAX_WORK:
+    if weigh(value) * _measured(schema, schema, {})[0] > MAX_WORK:
         return [("", "the input is too large to be checked against the schema of this workflow: send less")]
     validator = _validator()(schema, registry=_registry())
     found = []
@@ -74,6 +76,24 @@ def check_input(schema: Mapping[str, Any] | None, value: Any) -> list[tuple[str,
     return sorted(set(found))
 
 
+def shape_of(schema: Mapping[str, Any] | None) -> Shape:
+    """What a sound schema says of each path into an input. `number` says nothing: 1 and 1.5 are of two kinds."""
+    kinds: dict[tuple[str, ...], str] = {}
+    closed: dict[tuple[str, ...], frozenset[str]] = {}
+    pending: list[tuple[tuple[str, ...], Any]] = [((), schema)]
+    while pending:
+        path, part = pending.pop()
+        if not isinstance(part, dict):
+            continue
+        if isinstance(kind := part.get("type"), str) and kind in _KINDS:
+            kinds[path] = _KINDS[kind]
+        properties = part.get("properties", {})
+        if kind == "object" and part.get("additionalProperties") is False:
+            closed[path] = frozenset(properties)
+        pending.extend(((*path, name), each) for name, each in properties.items())
+    return Shape(kinds, closed)
+
+
 def _short(message: str) -> str:
     return message if len(message) <= 300 else f"{message[:299]}…"
 
@@ -83,7 +103,7 @@ def _short(message: str) -> str:
 
 def _subschemas(schema: Mapping[str, Any], path: Path) -> Iterator[tuple[Any, Path]]:
     for key, value in schema.items():
-        if key in (*_SINGLE, *_SINGLE_TOO):
+        if key in _SINGLE:
             yield value, (*path, key)
         elif key in _LISTS and isinstance(value, list):
             yield from ((item, (*path, key, at)) for at, item in enumerate(value))
@@ -114,7 +134,7 @@ def _wrong(key: str, value: Any, root: Mapping[str, Any]) -> str | None:
             return None if value == DIALECT else f"the only dialect is {DIALECT}"
         case "pattern":
             return _wrong_pattern(value)
-        case _ if key not in (*_SINGLE, *_SINGLE_TOO, *_LISTS, *_MAPS, *_PLAIN) and not key.startswith("x-"):
+        case _ if key not in (*_SINGLE, *_LISTS, *_MAPS, *_PLAIN) and not key.startswith("x-"):
             return "this keyword is not among those that an input_schema may hold"
     return None
 
@@ -137,34 +157,40 @@ def _found(pattern: str, text: str) -> bool:
 
 def _expansion(schema: Mapping[str, Any], path: Path) -> list[Complaint]:
     try:
-        weight = _weight(schema, schema, {})
+        weight, height = _measured(schema, schema, {})
     except RecursionError:
-        return [Complaint(path, "$ref leads in a circle: an input has no schema that contains itself")]
+        return [Complaint(path, "$ref leads in a circle or too far: an input has no schema that contains itself")]
+    if height > MAX_HEIGHT:
+        return [Complaint(path, f"the schema is too deep: through $ref it goes {height} deep, of {MAX_HEIGHT}")]
     told = f"the schema is too large: its parts, each counted where it is referred to, are {weight} of {MAX_EXPANDED}"
     return [Complaint(path, told)] if weight > MAX_EXPANDED else []
 
 
-def _weight(schema: Any, root: Mapping[str, Any], known: dict[str, int | None]) -> int:
-    """How much there is to check at most. Raises `RecursionError` where `$ref` leads in a circle."""
+# How much there is to check at most, and how deep it goes.
+Measure = tuple[int, int]
+
+
+def _measured(schema: Any, root: Mapping[str, Any], known: dict[str, Measure | None]) -> Measure:
+    """Raises `RecursionError` where `$ref` leads in a circle."""
     if not isinstance(schema, dict):
-        return 1
-    weight = sum(_weight(item, root, known) for item, place in _subschemas(schema, ()) if place[0] != "$defs")
-    weight += sum(1 + weigh(value) for key, value in schema.items() if key in ("enum", "const", "required"))
+        return 1, 1
+    inner = [_measured(item, root, known) for item, place in _subschemas(schema, ()) if place[0] != "$defs"]
     if "$ref" in schema:
-        weight += _weight_of_ref(schema["$ref"].rpartition("/")[2], root, known)
-    return weight + 1
+        inner.append(_measured_ref(schema["$ref"].rpartition("/")[2], root, known))
+    listed = sum(1 + weigh(value) for key, value in schema.items() if key in ("enum", "const", "required"))
+    return 1 + listed + sum(weight for weight, _ in inner), 1 + max((height for _, height in inner), default=0)
 
 
-def _weight_of_ref(name: str, root: Mapping[str, Any], known: dict[str, int | None]) -> int:
+def _measured_ref(name: str, root: Mapping[str, Any], known: dict[str, Measure | None]) -> Measure:
     if name in known:
-        weight = known[name]
-        if weight is None:
+        measure = known[name]
+        if measure is None:
             raise RecursionError(name)
-        return weight
+        return measure
     known[name] = None
-    weight = _weight(root["$defs"][name], root, known)
-    known[name] = weight
-    return weight
+    measure = _measured(root["$defs"][name], root, known)
+    known[name] = measure
+    return measure
 
 
 # ---------------------------------------------------------------- the library

@@ -5,7 +5,7 @@ given only what an expression reads, and copies it once. Names, functions and th
 with a body for each element never stands inside another.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -44,6 +44,17 @@ _OPERATORS: Final = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is known of an input: the kind at a path, and below which paths there is only what is named."""
+
+    kinds: Mapping[tuple[str, ...], str]
+    closed: Mapping[tuple[str, ...], frozenset[str]]
+
+
+NO_SHAPE: Final = Shape({}, {})
+
+
 class Reading(NamedTuple):
     """A path that an expression reads, or of which it `asks` only whether it is there."""
 
@@ -79,9 +90,11 @@ def read(text: str) -> Expression:
     return Expression(text, tree, tuple(hoist.readings), tuple(faults), kind)
 
 
-def _kind(reading: Reading) -> str:
+def _kind(reading: Reading, shape: Shape = NO_SHAPE) -> str:
     if reading.asks:
         return "bool"
+    if reading.path[0] == "input" and reading.path[1:] in shape.kinds:
+        return shape.kinds[reading.path[1:]]
     return {("now",): "timestamp", ("execution", "id"): "string", ("input",): "map"}.get(reading.path, DYN)
 
 
@@ -96,19 +109,44 @@ USES: Final[dict[str, tuple[frozenset[str], str]]] = {
 }
 
 
-def check(text: str, nodes: Collection[str], use: str = "value") -> list[str]:
-    """Everything that is wrong with an expression in a workflow that has `nodes`; `use` is one of `USES`."""
+def check(text: str, nodes: Collection[str], use: str = "value", shape: Shape = NO_SHAPE) -> list[str]:
+    """Everything that is wrong with an expression in a workflow that has `nodes` and an input of such a shape.
+
+    `use` is one of `USES`.
+    """
     try:
         expression = read(text)
     except SyntaxFault as fault:
         return [told(text, fault)]
-    found = [told(text, fault) for fault in expression.faults]
+    kind, faults = _in_shape(expression, shape)
+    found = [told(text, fault) for fault in faults]
+    found += [f"{each}, in {short(text)}" for reading in expression.readings for each in _outside(reading.path, shape)]
     impossible, wanted = USES[use]
-    if not found and expression.kind in impossible:
-        found.append(f"this is a {expression.kind}, and {wanted}, in {short(text)}")
+    if not found and kind in impossible:
+        found.append(f"this is of kind {kind}, and {wanted}, in {short(text)}")
     unknown = sorted(expression.nodes.difference(nodes))
     found += [f"there is no node {node!r} to read from, in {short(text)}" for node in unknown]
     return found or _refused_by_the_engine(expression)
+
+
+def _in_shape(expression: Expression, shape: Shape) -> tuple[str, list[SyntaxFault]]:
+    """The kind of an expression and its faults, once more with what is known of the input."""
+    faults = list(expression.faults)
+    if faults or not shape.kinds:
+        return expression.kind, faults
+    slots = [_kind(reading, shape) for reading in expression.readings]
+    return kind_of(expression.tree, slots, faults), faults
+
+
+def _outside(path: tuple[str, ...], shape: Shape) -> Iterator[str]:
+    """What the input has no place for, by its schema."""
+    root, *names = path
+    for at, name in enumerate(names if root == "input" else ()):
+        holder = tuple(names[:at])
+        if name not in shape.closed.get(holder, (name,)):
+            yield f"{'.'.join(('input', *holder))} has no property {name!r}, by the input_schema"
+        elif shape.kinds.get(holder, "map") != "map":
+            yield f"{'.'.join(('input', *holder))} is a {shape.kinds[holder]} and has no {name!r}, by the input_schema"
 
 
 def _refused_by_the_engine(expression: Expression) -> list[str]:
