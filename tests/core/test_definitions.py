@@ -294,7 +294,7 @@ def test_references_that_multiply_are_counted() -> None:
         with_input({"$ref": "#/$defs/d0", "$defs": {**defined, "d15": True}})
 
 
-@pytest.mark.parametrize("size", [30, 300, 1_500])
+@pytest.mark.parametrize("size", [30, 300, 600])
 def test_references_that_go_too_deep_are_refused(size: int) -> None:
     defined: dict[str, object] = {f"d{at}": {"$ref": f"#/$defs/d{at + 1}"} for at in range(size)}
     if size < 40:

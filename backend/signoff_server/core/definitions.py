@@ -6,7 +6,7 @@ nothing and fetches nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Final
 
 from signoff_server.core import inputs
@@ -47,7 +47,9 @@ def read(source: bytes) -> list[Definition]:
     document = parse(source)
     data = document.data
     found: dict[str, Region | None] = {}
-    complaints = list(islice(chain(FILE.faults(data, ()), _together(data)), _ENOUGH))
+    complaints = list(islice(FILE.faults(data, ()), _ENOUGH))
+    sound = not any(told.path[:2] == ("workflow", "input_schema") for told in complaints)
+    complaints += islice(_together(data, sound), _ENOUGH - len(complaints))
     if len(complaints) < _ENOUGH and all(_leads(told.path) for told in complaints):
         found, others = regions(data["nodes"], data["workflow"]["start"])
         complaints += others
@@ -91,16 +93,14 @@ def _leads(path: Path) -> bool:
 # ---------------------------------------------------------------- what several parts of a file say together
 
 
-def _together(data: Any) -> Iterator[Complaint]:
-    """Told of a file in any state, so that one fault does not hide another."""
+def _together(data: Any, sound: bool) -> Iterator[Complaint]:
+    """Told of a file in any state, so that one fault does not hide another; `sound` is its input schema."""
     nodes = data.get("nodes") if isinstance(data, dict) else None
     workflow = data.get("workflow") if isinstance(data, dict) else None
     workflow = workflow if isinstance(workflow, dict) else {}
     if not isinstance(nodes, dict):
         return
-    input_schema = workflow.get("input_schema")
-    sound = input_schema is not None and not inputs.check_schema(input_schema, ())
-    shape = inputs.shape_of(input_schema) if sound else NO_SHAPE
+    shape = inputs.shape_of(workflow.get("input_schema")) if sound else NO_SHAPE
     whole = {name: node for name, node in nodes.items() if isinstance(node, dict)}
     readable = [name for name, node in whole.items() if node.get("type") not in (END, "condition")]
     if len(whole) == len(nodes):

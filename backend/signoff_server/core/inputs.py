@@ -27,24 +27,21 @@ _REF: Final = re.compile(r"#/\$defs/([A-Za-z0-9_.-]+)")
 _SINGLE: Final = ("additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
 _LISTS: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
 _MAPS: Final = ("$defs", "dependentSchemas", "properties")
-_PLAIN: Final = frozenset(
-    [
-        *(
-            "$comment",
-            "$ref",
-            "$schema",
-            "const",
-            "contentEncoding",
-            "contentMediaType",
-            "default",
-            "dependentRequired",
-        ),
-        *("deprecated", "description", "enum", "examples", "exclusiveMaximum", "exclusiveMinimum", "format"),
-        *("maxContains", "maxItems", "maxLength", "maxProperties", "maximum", "minContains", "minItems", "minLength"),
-        *("minProperties", "minimum", "multipleOf", "pattern", "readOnly", "required", "title", "type", "uniqueItems"),
-        "writeOnly",
-    ]
+_NOTES: Final = (
+    "$comment",
+    "$schema",
+    "default",
+    "deprecated",
+    "description",
+    "examples",
+    "format",
+    "readOnly",
+    "title",
 )
+_BOUNDS: Final = ("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf", "maxLength", "minLength")
+_COUNTS: Final = ("maxContains", "maxItems", "maxProperties", "minContains", "minItems", "minProperties", "uniqueItems")
+_VALUES: Final = ("$ref", "const", "dependentRequired", "enum", "pattern", "required", "type", "writeOnly")
+_KNOWN: Final = frozenset([*_SINGLE, *_LISTS, *_MAPS, *_NOTES, *_BOUNDS, *_COUNTS, *_VALUES])
 
 
 def check_schema(schema: Any, path: Path) -> list[Complaint]:
@@ -52,10 +49,10 @@ def check_schema(schema: Any, path: Path) -> list[Complaint]:
     if not isinstance(schema, dict):
         return [Complaint(path, "a JSON Schema, as a mapping")]
     found = list(_outside(schema, schema, path))
-    found += [
-        Complaint((*path, *error.absolute_path), _short(error.message)) for error in _against_the_standard(schema)
-    ]
-    return found or _expansion(schema, path)
+    if not found and (found := _expansion(schema, path)):
+        return found
+    errors = _against_the_standard(schema)
+    return found + [Complaint((*path, *error.absolute_path), _short(error.message)) for error in errors]
 
 
 def check_input(schema: Mapping[str, Any] | None, value: Any) -> list[tuple[str, str]]:
@@ -134,7 +131,7 @@ def _wrong(key: str, value: Any, root: Mapping[str, Any]) -> str | None:
             return None if value == DIALECT else f"the only dialect is {DIALECT}"
         case "pattern":
             return _wrong_pattern(value)
-        case _ if key not in (*_SINGLE, *_LISTS, *_MAPS, *_PLAIN) and not key.startswith("x-"):
+        case _ if key not in _KNOWN and not key.startswith("x-"):
             return "this keyword is not among those that an input_schema may hold"
     return None
 
