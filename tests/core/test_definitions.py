@@ -305,10 +305,15 @@ def test_references_that_go_too_deep_are_refused(size: int) -> None:
             with_input({"$ref": "#/$defs/d0", "$defs": {**defined, f"d{size}": True}})
 
 
+def test_a_schema_has_so_many_patterns() -> None:
+    with pytest.raises(DefinitionInvalid, match="at most 100 patterns"):
+        with_input({"properties": {f"p{at}": {"pattern": "a"} for at in range(101)}})
+
+
 def test_expressions_have_a_length_together() -> None:
     nodes = "".join(f"      k{at}: ${{{{ {'1+' * 200}1 }}}}\n" for at in range(200))
     source = f"workflow: {{id: a, version: 1.0.0, start: a}}\nnodes:\n  a:\n    type: tool\n    input:\n{nodes}"
-    with pytest.raises(DefinitionInvalid, match="characters together"):
+    with pytest.raises(DefinitionInvalid, match="have together"):
         read(f"{source}    tool_ref: t\n    next: end\n".encode())
 
 

@@ -32,6 +32,9 @@ from signoff_server.core.routes import END, LINKS, Nodes, Region, ends, regions,
 from signoff_server.core.shapes import milliseconds
 
 MAX_EXPRESSIONS: Final = 64 * 1024
+_TOO_LONG: Final = "the texts with expressions have together, with 500 for each call of matches,"
+# How many characters a pattern counts for: each is tried when it is read.
+_PATTERN: Final = 500
 # Where texts may hold expressions.
 _FILLED: Final = ("input", "context", "description")
 # More faults than are told, so that those which are come from the beginning of the file.
@@ -106,7 +109,7 @@ def _together(data: Any, sound: bool) -> Iterator[Complaint]:
     if len(whole) == len(nodes):
         yield from unknown(nodes, workflow.get("start"))
     if sum(_length(node) for node in whole.values()) > MAX_EXPRESSIONS:
-        yield Complaint(("nodes",), f"the texts with expressions have at most {MAX_EXPRESSIONS} characters together")
+        yield Complaint(("nodes",), f"{_TOO_LONG} at most {MAX_EXPRESSIONS} characters")
         return
     for name, node in whole.items():
         yield from _of_node(name, node, ("nodes", name), workflow.get("id"))
@@ -154,8 +157,8 @@ def _conditions(node: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
 
 def _length(node: Mapping[str, Any]) -> int:
     """Of all that is to be read as expressions."""
-    filled = sum(len(text) for key in _FILLED for _, text in texts(node.get(key)))
-    return filled + sum(len(when) for _, when in _conditions(node))
+    read = [text for key in _FILLED for _, text in texts(node.get(key))] + [when for _, when in _conditions(node)]
+    return sum(len(text) + _PATTERN * text.count("matches") for text in read)
 
 
 # ---------------------------------------------------------------- the graph

@@ -11,15 +11,17 @@ from functools import cache
 from typing import Any, Final
 
 from signoff.protocol.canonical import canonical, pointer_to
-from signoff_server.core import cel
+from signoff_server.core import regexes
 from signoff_server.core.costs import weigh
 from signoff_server.core.policies import Complaint, Path
 from signoff_server.core.readings import Shape
 
 MAX_FAULTS: Final = 50
-MAX_PATTERN: Final = 200
 MAX_EXPANDED: Final = 2_000
+MAX_PATTERNS: Final = 100
 MAX_HEIGHT: Final = 40
+# Units of `costs` in one part of a schema that is held against one part of an input.
+_UNITS: Final = 50
 MAX_WORK: Final = 2_000_000
 _KINDS: Final = {"string": "string", "integer": "int", "boolean": "bool", "array": "list", "object": "map"}
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -48,6 +50,8 @@ def check_schema(schema: Any, path: Path) -> list[Complaint]:
     """Everything that is wrong with the schema of an input, which stands at `path`."""
     if not isinstance(schema, dict):
         return [Complaint(path, "a JSON Schema, as a mapping")]
+    if _patterns(schema) > MAX_PATTERNS:
+        return [Complaint(path, f"an input_schema has at most {MAX_PATTERNS} patterns")]
     found = list(_outside(schema, schema, path))
     if not found and (found := _expansion(schema, path)):
         return found
@@ -108,6 +112,12 @@ def _subschemas(schema: Mapping[str, Any], path: Path) -> Iterator[tuple[Any, Pa
             yield from ((item, (*path, key, name)) for name, item in value.items())
 
 
+def _patterns(schema: Any) -> int:
+    if not isinstance(schema, dict):
+        return 0
+    return ("pattern" in schema) + sum(_patterns(item) for item, _ in _subschemas(schema, ()))
+
+
 def _outside(schema: Any, root: Mapping[str, Any], path: Path) -> Iterator[Complaint]:
     """What the standard allows, or passes over, and this room does not."""
     if not isinstance(schema, dict):
@@ -130,26 +140,10 @@ def _wrong(key: str, value: Any, root: Mapping[str, Any]) -> str | None:
         case "$schema":
             return None if value == DIALECT else f"the only dialect is {DIALECT}"
         case "pattern":
-            return _wrong_pattern(value)
+            return regexes.fault_of(value) if isinstance(value, str) else None
         case _ if key not in _KNOWN and not key.startswith("x-"):
             return "this keyword is not among those that an input_schema may hold"
     return None
-
-
-def _wrong_pattern(value: Any) -> str | None:
-    if not isinstance(value, str):
-        return None
-    if len(value) > MAX_PATTERN or "{" in value:
-        return f"a pattern has at most {MAX_PATTERN} characters and no {{ }}; use minLength and maxLength"
-    try:
-        _found(value, "")
-    except cel.EngineFailed:
-        return "this is not a regular expression (of the kind that RE2 reads)"
-    return None
-
-
-def _found(pattern: str, text: str) -> bool:
-    return bool(cel.run("text.matches(pattern)", {"text": text, "pattern": pattern}))
 
 
 def _expansion(schema: Mapping[str, Any], path: Path) -> list[Complaint]:
@@ -175,6 +169,8 @@ def _measured(schema: Any, root: Mapping[str, Any], known: dict[str, Measure | N
     if "$ref" in schema:
         inner.append(_measured_ref(schema["$ref"].rpartition("/")[2], root, known))
     listed = sum(1 + weigh(value) for key, value in schema.items() if key in ("enum", "const", "required"))
+    if isinstance(pattern := schema.get("pattern"), str):
+        listed += regexes.cost_of(pattern)[0] // _UNITS
     return 1 + listed + sum(weight for weight, _ in inner), 1 + max((height for _, height in inner), default=0)
 
 
@@ -224,7 +220,7 @@ def _validator() -> Any:
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
     from jsonschema import ValidationError
 
-    if isinstance(instance, str) and not _found(pattern, instance):
+    if isinstance(instance, str) and not regexes.found(pattern, instance):
         yield ValidationError(f"{_short(repr(instance))} does not match {pattern!r}")
 
 
