@@ -26,10 +26,11 @@ T = TypeVar("T")
 WAIT: Final = 25
 # What is asked for once more at the end is answered at once, or not waited for.
 _LAST_ASK: Final = 2.0
-# How long the reports of what was broken off may take.
-_LAST_REPORTS: Final = 5.0
+# How long the reports of what was broken off may take; an async tool gets 5 s of it to end.
+_LAST_REPORTS: Final = 8.0
 # An answer without items that comes sooner did not wait as it should have.
 _SUDDEN: Final = 1.0
+_GATHERING: Final = 0.005
 _SKEW: Final = timedelta(seconds=5)
 
 
@@ -77,9 +78,8 @@ class Worker:
         """Until it is told to end. Raises `SignoffError` for what no waiting cures, after what runs is done."""
         try:
             while not self._ending.is_set():
-                free = self._concurrency - len(self._attempts)
-                if free > 0:
-                    await self._take(free)
+                if self._free > 0:
+                    await self._take()
                 else:
                     await self._either(self._slot_free.wait())
         except SignoffError:
@@ -88,9 +88,16 @@ class Worker:
         finally:
             await self._finish()
 
-    async def _take(self, free: int) -> None:
+    @property
+    def _free(self) -> int:
+        return self._concurrency - len(self._attempts)
+
+    async def _take(self) -> None:
+        if self._free < self._concurrency // 4:
+            # Where most slots are taken, some will be free in a moment, and an ask costs as much as a report.
+            await self._either(self._pace.asleep(_GATHERING))
         begun = self._pace.clock()
-        leased = await self._ask(min(free, MAX_LEASED))
+        leased = await self._ask(min(self._free, MAX_LEASED))
         self._heed(leased.server_time)
         for item in leased.items:
             self._start(item)
