@@ -7,10 +7,10 @@ given up is asked for once more without waiting, since the server may have hande
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from signoff.engine import within
 from signoff.errors import SignoffError
@@ -66,7 +66,7 @@ class Worker:
         self._skew = timedelta()
 
     def drain(self) -> None:
-        """Take no new work; `run` returns when what runs is done."""
+        """Take no new work; `run` returns when what runs is reported."""
         self._ending.set()
 
     def stop(self) -> None:
@@ -172,19 +172,28 @@ class Worker:
         if self._attempts:
             tell("ending", f"no new work is taken; {len(self._attempts)} running", running=len(self._attempts))
         grace = asyncio.create_task(self._grace_over())
-        while self._attempts and not grace.done():
-            await asyncio.wait({grace, *self._attempts}, return_when=asyncio.FIRST_COMPLETED)
+        reports = [asyncio.create_task(attempt.reported.wait()) for attempt in self._attempts.values()]
+        await _all_before(grace, reports)
+        if self._hurried.is_set():
+            # A thread that outlived its deadline may still tell what it did; a worker that begins anew leaves it.
+            await _all_before(grace, self._attempts)
         grace.cancel()
         for attempt in self._attempts.values():
             attempt.stop("The worker was stopped while it ran; it may have happened.")
-        reports = [asyncio.create_task(attempt.reported.wait()) for attempt in self._attempts.values()]
-        if reports:
-            _, missing = await asyncio.wait(reports, timeout=_LAST_REPORTS)
-            if missing:
-                tell("warning", f"{len(missing)} outcomes could not be reported", level=logging.ERROR)
+        missing = (await asyncio.wait(reports, timeout=_LAST_REPORTS))[1] if reports else ()
+        if missing:
+            tell("warning", f"{len(missing)} outcomes could not be reported", level=logging.ERROR)
         for task in [*reports, *self._attempts]:
             task.cancel()
 
     async def _grace_over(self) -> None:
         await self._hurried.wait()
         await self._pace.asleep(self._grace)
+
+
+async def _all_before(end: "asyncio.Task[None]", tasks: Iterable["asyncio.Task[Any]"]) -> None:
+    """Until all are done, or the end."""
+    pending: set[asyncio.Task[Any]] = set(tasks)
+    while pending and not end.done():
+        _, rest = await asyncio.wait({*pending, end}, return_when=asyncio.FIRST_COMPLETED)
+        pending &= rest
