@@ -4,17 +4,22 @@ from collections.abc import Iterator
 
 from signoff.cli import times
 from signoff.cli.approval_lines import person
-from signoff.cli.connection import Server
+from signoff.cli.connection import HOLD, Server
 from signoff.cli.layout import GAP, tree
 from signoff.cli.output import document, note, say_fitted
 from signoff.cli.refusal import closing
 from signoff.cli.replies import Record
 from signoff.cli.visible import visible
-from signoff.cli.workflow_replies import EXECUTION_APPROVALS
+from signoff.cli.workflow_replies import EXECUTION, EXECUTION_APPROVALS
 
 
 def list_approvals(server: Server, execution: str, as_json: bool) -> None:
     found = approvals_of(server, execution)
+    if not found["pending"] and _status_of(server, execution) == "running":
+        # Whoever has just started it need not guess when it comes to where it waits.
+        note(f"{execution} is running; waiting until it needs a person.")
+        _status_of(server, execution, wait=HOLD)
+        found = approvals_of(server, execution)
     if as_json:
         document(found)
         return
@@ -29,6 +34,10 @@ def list_approvals(server: Server, execution: str, as_json: bool) -> None:
 
 def approvals_of(server: Server, execution: str) -> Record:
     return server.get(f"/v1/executions/{execution}/approvals", EXECUTION_APPROVALS, about=execution)
+
+
+def _status_of(server: Server, execution: str, *, wait: int | None = None) -> str:
+    return str(server.get(f"/v1/executions/{execution}", EXECUTION, {"wait": wait}, about=execution)["status"])
 
 
 def _lines(found: Record) -> Iterator[str]:
