@@ -404,3 +404,63 @@ def test_what_a_worker_says_again_is_answered_again(services: Bare) -> None:
             await services.report(handed, "failed")
 
     asyncio.run(story())
+
+
+LOOK: Final = """
+workflow: {id: look, version: 1.0.0, start: look, limits: {max_lost_leases: 1}}
+nodes:
+  look: {type: tool, tool_ref: look, next: end}
+"""
+
+
+def test_what_nobody_knows_may_be_said_again_too(services: Bare) -> None:
+    async def story() -> None:
+        await services.start(LOOK)
+        (first,) = await services.lease("look")
+        assert [await services.report(first, "unknown") for _ in range(2)] == ["scheduled"] * 2
+        (second,) = await services.lease("look")
+        with pytest.raises(Refusal, match="stale_fence"):
+            await services.report(first, "unknown")
+        assert [await services.report(second, "unknown") for _ in range(2)] == ["failed"] * 2
+        with pytest.raises(Refusal, match="stale_fence"):
+            await services.report(second, "failed")
+
+    asyncio.run(story())
+    check(services)
+
+
+TWICE: Final = """
+workflow: {id: twice, version: 1.0.0, start: look}
+nodes:
+  look: {type: tool, tool_ref: look, retry: {max_attempts: 2, backoff: fixed, base_delay: 1s}, next: end}
+"""
+
+
+def test_a_failure_may_be_said_again_until_the_item_is_handed_on(services: Bare) -> None:
+    async def story() -> None:
+        await services.start(TWICE)
+        (first,) = await services.lease("look")
+        assert [await services.report(first, "failed") for _ in range(2)] == ["retrying"] * 2
+        services.world.advance(1)
+        (second,) = await services.lease("look")
+        with pytest.raises(Refusal, match="stale_fence"):
+            await services.report(first, "failed")
+        assert [await services.report(second, "failed") for _ in range(2)] == ["failed"] * 2
+
+    asyncio.run(story())
+    check(services)
+
+
+def test_the_leases_of_a_worker_that_is_gone_end_together(services: Bare) -> None:
+    async def story() -> list[str]:
+        execution = await services.start(WIDE)
+        await services.advance(execution)
+        await services.start(LOOK)
+        assert len(await services.lease("look", most=3)) == 3
+        assert await services.server.work.end_leases(services.project, "somebody else") == 0
+        assert await services.server.work.end_leases(services.project, "w1") == 3
+        assert await services.server.work.end_leases(services.project, "w1") == 0
+        return [visit.status for run in services.everything()[0] for visit in run.visits if visit.item is not None]
+
+    assert asyncio.run(story()) == ["scheduled"] * 3
+    check(services)
