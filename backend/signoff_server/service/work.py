@@ -73,8 +73,8 @@ class Work:
     async def lease(self, caller: Caller, ask: Ask) -> list[Handed]:
         """Items for this ask, if there are any; the same ask gets the same items while their leases stand."""
         request = keyed.digest("lease", caller.project, caller.id, ask.request).hex()
-        again, due_at = await self._database.read(self._look, caller.project, request, tuple(ask.tools))
-        if again or due_at is None or due_at > self._world.now():
+        again, is_due = await self._database.read(self._look, caller.project, request, tuple(ask.tools))
+        if again or not is_due:
             return again
         queues = [work_queue(caller.project, tool) for tool in ask.tools]
         claimed = await self._database.write(agenda.claim, queues, self._world.now(), ask.most)
@@ -87,13 +87,13 @@ class Work:
 
     def _look(
         self, connection: Connection, project: str, request: str, tools: Sequence[str]
-    ) -> tuple[list[Handed], int | None]:
+    ) -> tuple[list[Handed], bool]:
         known = executions.asked_for(connection, project, request)
         if known:
             standing = agenda.leases(connection, known)
             found = executions.items(connection, standing)
-            return _handed_before(connection, project, found, standing), None
-        return [], agenda.next_due(connection, [work_queue(project, tool) for tool in tools])
+            return _handed_before(connection, project, found, standing), False
+        return [], agenda.any_due(connection, [work_queue(project, tool) for tool in tools], self._world.now())
 
     async def _take(
         self, caller: Caller, ask: Ask, request: str, item: tuple[str, str], content: _Content

@@ -22,6 +22,8 @@ _PUT = Statement(insert(AGENDA))
 _NEXT_DUE = Statement(
     select(AGENDA.c.due_at).where(AGENDA.c.queue == bindparam("queue")).order_by(AGENDA.c.due_at).limit(1)
 )
+# Of each queue the first entry of an index is looked at, and the first that is due ends it.
+_ANY_DUE = Lookup(select(AGENDA.c.key).where(AGENDA.c.due_at <= bindparam("now")).limit(1), AGENDA.c.queue)
 # A CTE, because a subquery that locks might be run more than once.
 _DUE = (
     select(AGENDA.c.key)
@@ -80,6 +82,11 @@ def next_due(connection: Connection, queues: Sequence[str]) -> int | None:
     """When the first thing of these queues is due; None where nothing waits."""
     firsts = (_NEXT_DUE.first(connection, queue=queue) for queue in queues)
     return min((first[0] for first in firsts if first is not None), default=None)
+
+
+def any_due(connection: Connection, queues: Iterable[str], now: int) -> bool:
+    """Whether anything of these queues is due."""
+    return bool(_ANY_DUE.rows(connection, queues, now=now))
 
 
 def claim(connection: Connection, queues: Sequence[str], now: int, most: int) -> list[Due]:
