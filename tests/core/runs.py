@@ -229,19 +229,23 @@ def _request(node: str, visit: int, tool: str | None) -> approvals.Request:
 
 def demanded(project: Project) -> dict[str, tuple[int | None, int]]:
     """The agenda that the streams as they stand ask for; a due time of None is any."""
-    run = project.run
-    rows: list[Put] = [Put(ADVANCE, RUN)] if run.ready else []
-    rows += [Put(EXPIRE, each.id, at=each.expires_at) for each in project.approvals if each.status == "pending"]
+    return rows(PROJECT, project.run, project.approvals)
+
+
+def rows(project: str, run: Execution, asked: list[Approval]) -> dict[str, tuple[int | None, int]]:
+    """The rows of the agenda for a run and its approvals: (due, fence) by their key."""
+    rows: list[Put] = [Put(ADVANCE, run.id)] if run.ready else []
+    rows += [Put(EXPIRE, each.id, at=each.expires_at) for each in asked if each.status == "pending"]
     for visit in run.visits:
         item = visit.item or ""
         if visit.status in ("scheduled", "retrying"):
-            rows.append(Put(work_queue(PROJECT, visit.tool or ""), item, at=visit.due_at))
+            rows.append(Put(work_queue(project, visit.tool or ""), item, at=visit.due_at))
         if visit.status == "scheduled" and visit.approved_until is not None and not visit.began:
             rows.append(Put(LAPSE, item, at=visit.approved_until))
         if visit.status == "running":
             rows.append(Put(LEASE_QUEUE, item, fence=visit.fence))
         if visit.status == "waiting" and visit.due_at is not None:
-            rows.append(Put(TIMER, timer(RUN, visit.node, visit.number), at=visit.due_at))
+            rows.append(Put(TIMER, timer(run.id, visit.node, visit.number), at=visit.due_at))
     return {row.key: (row.at, row.fence) for row in rows}
 
 

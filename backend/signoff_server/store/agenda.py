@@ -105,6 +105,12 @@ def leases(connection: Connection, subjects: Iterable[str]) -> dict[str, int]:
     return dict(_LEASES.rows(connection, (agenda_key(LEASE_QUEUE, subject) for subject in subjects)))
 
 
+def leased(connection: Connection, project: str) -> list[str]:
+    """What somebody of this project holds: approvals and work items."""
+    statement = select(AGENDA.c.subject).where(AGENDA.c.queue == LEASE_QUEUE, AGENDA.c.project == project)
+    return [subject for (subject,) in connection.execute(statement)]
+
+
 def release_claims(connection: Connection, now: int) -> None:
     """Make due at once what a process that is gone had claimed; only where no other process can be alive."""
     connection.execute(_RELEASE, {"now": now})
