@@ -98,5 +98,13 @@ def test_the_make_targets_exist() -> None:
 
 
 def test_the_files_it_names_are_there() -> None:
-    for name in re.findall(r"\]\(([A-Za-z./]+)\)", README):
-        assert (ROOT / name).exists(), name
+    pages = [ROOT / "README.md", *(ROOT / "examples").glob("*/README.md")]
+    for page in pages:
+        for name in re.findall(r"\]\(([A-Za-z_./]+)\)", page.read_text()):
+            assert (page.parent / name).exists(), name
+
+
+def test_the_chapters_it_names_are_there() -> None:
+    headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    slugs = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([a-z-]+)\)", README.replace("\n", ""))) <= slugs
