@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -602,3 +603,10 @@ def test_results_come_in_one_order() -> None:
     scope = Scope({"m": {f"k{at}": at for at in range(20)}}, {}, "e", NOW)
     assert list(evaluate(texts[0], scope)) == ["a", "b", "c"]
     assert sorted(evaluate(texts[1], scope)) == sorted(scope.input["m"])
+
+
+def test_expressions_are_evaluated_by_many_threads_at_once() -> None:
+    texts = [f"input.list.map(x, x + {at})" for at in range(20)] * 20
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda text: evaluate(text, SCOPE), texts))
+    assert results == [[3 + at, 1 + at, 2 + at] for at in range(20)] * 20
