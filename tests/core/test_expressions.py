@@ -370,7 +370,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TREES)
 def test_the_engine_reads_what_is_written_for_it_as_it_was_meant(text: str) -> None:
     """Reading the engine's text again gives the same tree; and where the engine runs both, they say the same."""
@@ -393,7 +393,7 @@ def outcome(source: str, values: dict[str, Any]) -> str:
         return error.kind
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TREES)
 def test_an_evaluation_ends_in_json_data_or_in_its_one_failure(text: str) -> None:
     told = check(text, NODES)
@@ -405,7 +405,7 @@ def test_an_evaluation_ends_in_json_data_or_in_its_one_failure(text: str) -> Non
     check_canonical(value)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.text("input.nodesaxmp()[]{}'\"\\+-*/%<>=!&|?:, 01ueEr`$\n\té", max_size=40))
 def test_any_text_is_checked_and_evaluated_without_a_surprise(text: str) -> None:
     told = check(text, NODES)
