@@ -214,7 +214,8 @@ REFUSED = [
     (r"'\ud800'", "is not allowed in text"),
     ("input.s.matches(input.p)", "a text that is written out"),
     ("input.s.matches('(')", "not a regular expression"),
-    ("input.s.matches('a{1000}')", "no { }"),
+    ("input.s.matches('a{1000}')", "braces stand only around counts"),
+    ("input.s.matches('(a{64}){64}')", "a count {n} follows a single sign"),
     (f"input.s.matches('{'a' * 201}')", "at most 200"),
     ("input.if + 1 ? in : 2", "is a word of the language"),
     ("if", "is a word of the language"),
@@ -368,7 +369,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=1_000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(TREES)
 def test_the_engine_reads_what_is_written_for_it_as_it_was_meant(text: str) -> None:
     """Reading the engine's text again gives the same tree; and where the engine runs both, they say the same."""
@@ -391,7 +392,7 @@ def outcome(source: str, values: dict[str, Any]) -> str:
         return error.kind
 
 
-@settings(max_examples=1_000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(TREES)
 def test_an_evaluation_ends_in_json_data_or_in_its_one_failure(text: str) -> None:
     told = check(text, NODES)
@@ -403,7 +404,7 @@ def test_an_evaluation_ends_in_json_data_or_in_its_one_failure(text: str) -> Non
     check_canonical(value)
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=300)
 @given(st.text("input.nodesaxmp()[]{}'\"\\+-*/%<>=!&|?:, 01ueEr`$\n\té", max_size=40))
 def test_any_text_is_checked_and_evaluated_without_a_surprise(text: str) -> None:
     told = check(text, NODES)
@@ -518,7 +519,7 @@ RUNAWAYS: dict[str, tuple[str, Callable[[], Any]]] = {
     "heavy patterns": (f"input.l.all(x, !x.matches('{'[^x]' * 40}'))", lambda: {"l": ["ab"] * 1_000}),
     "a pattern on a long text": (f"input.s.matches('{'(a|aa)+' * 25}b')", lambda: {"s": "a" * 1_000_000}),
     "sums of sums": ("+".join(["input.l"] * 120), lambda: {"l": list(range(5_000))}),
-    "a list of lists": (f"[{','.join(['input.l'] * 150)}]", lambda: {"l": list(range(20_000))}),
+    "a list of lists": (f"[{','.join(['input.l'] * 100)}]", lambda: {"l": list(range(20_000))}),
     "an enormous input": ("input.l == input.m", lambda: {"l": rows(60_000, 20), "m": rows(10)}),
     "selections in a loop": ("input.l.all(x, [input.m][0][0].k1 >= 0)", lambda: {"l": [1] * 1_000, "m": rows(5_000)}),
 }  # fmt: skip

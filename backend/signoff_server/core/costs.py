@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from signoff_server.core import regexes
 from signoff_server.core.trees import (
     Call,
     Index,
@@ -28,7 +29,6 @@ MAX_ITEMS: Final = 1_000
 # Characters that cost as much as a number.
 _CHARACTERS: Final = 16
 _LARGEST: Final = 310
-_REGEX: Final = 2_000
 
 
 class TooCostly(Exception):
@@ -147,10 +147,11 @@ class _Estimate:
         return Size()
 
     def regex(self, tree: Call, weight: int) -> int:
-        """It is compiled each time; each character is held against each part of the pattern at most."""
         pattern = tree.parts[1]
-        signs = len(pattern.value) if isinstance(pattern, Literal) and isinstance(pattern.value, str) else MAX_COST
-        return signs * (_REGEX + weight * _CHARACTERS // 10)
+        if not isinstance(pattern, Literal) or not isinstance(pattern.value, str):
+            return MAX_COST
+        build, search = regexes.cost_of(pattern.value)
+        return build + search * weight * _CHARACTERS // 100
 
     def macro(self, tree: Macro) -> Size:
         over = self.of(tree.over)
