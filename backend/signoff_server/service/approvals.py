@@ -5,7 +5,7 @@ import base64
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -27,7 +27,6 @@ from signoff_server.store.database import Database
 from signoff_server.store.ledger import Taken
 from signoff_server.world import World
 
-T = TypeVar("T")
 _MOST_POINTERS: Final = 20
 
 
