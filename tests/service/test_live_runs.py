@@ -1,5 +1,6 @@
 """Runs on a server that is at work: its runner and its wake-ups, or none of these, and everybody at once."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -8,8 +9,9 @@ from typing import Any, Final
 import pytest
 
 from signoff_server.service.rebuild import rebuild
+from tests.support.bare import bare_on
 from tests.support.databases import Databases
-from tests.support.project import Project, running
+from tests.support.project import Project, cast, running, serving
 from tests.support.tables import derived
 from tests.support.workflows import GATED, lease, parked, read, settle, start, take
 
@@ -87,6 +89,18 @@ def test_a_run_goes_on_by_whatever_moves_it(live: Project) -> None:
     settle(live, item)
     assert until(live, execution, *FINAL)["status"] == "completed"
     agrees(live)
+
+
+def test_what_a_dead_process_left_ready_goes_on(databases: Databases) -> None:
+    content, casts = cast(databases)
+    with databases.ready(content) as database:
+        with bare_on(database, casts[0]) as left:
+            asyncio.run(left.start(CHAIN, {"amount": "1.00"}))
+        with serving(database, casts) as (project, _):
+            assert lease(project, "left", "right") == []
+            project.world.advance(1)
+            assert take(project, "left", "right")["tool"] == "left"
+            assert take(project, "left", "right")["tool"] == "right"
 
 
 def word(project: Project, who: str, run: str, decision: str) -> Callable[[], Any]:
