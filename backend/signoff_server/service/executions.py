@@ -16,7 +16,7 @@ from signoff_server.core.execution_state import Execution
 from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
 from signoff_server.core.workflows import ProjectPolicy
-from signoff_server.service import keyed
+from signoff_server.service import keyed, winners
 from signoff_server.service.definitions import definition, project_policy
 from signoff_server.service.execute import Execute, Unit
 from signoff_server.service.meant import meant
@@ -249,7 +249,8 @@ class Executions:
             return Decided(visit.node, visit.approval, decision)
 
         keys = () if once is None else (once.key,)
-        return await self._execute(caller.project, plan, subjects=(execution,), once=keys)
+        doing = self._execute(caller.project, plan, subjects=(execution,), once=keys)
+        return await winners.told(self._database, doing)
 
     async def cancel(self, caller: Caller, execution: str, *, reason: str | None, key: str | None) -> ExecutionView:
         payload, once = self._keyed(caller, "cancel", execution, key, {"reason": reason}, [reason])
