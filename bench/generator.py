@@ -110,6 +110,10 @@ class Connection:
 
     def ask(self, request: bytes) -> Reply:
         self._socket.sendall(request)
+        return self.answer()
+
+    def answer(self) -> Reply:
+        """The answer to what was sent."""
         received = b""
         while (reply := parse(received)) is None:
             more = self._socket.recv(65_536)
@@ -119,7 +123,7 @@ class Connection:
         return reply
 
     def send(self, request: bytes) -> None:
-        """For an answer that nobody waits for."""
+        """For an answer that is asked for later, if at all."""
         self._socket.sendall(request)
 
     def close(self) -> None:
