@@ -1,6 +1,7 @@
 """What a type checker makes of the public API: `make check` runs mypy over this file, and nothing runs it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import assert_type
 
@@ -15,12 +16,15 @@ from signoff import (
     ExecutionFailure,
     ExecutionSummary,
     Signoff,
+    ToolContext,
+    ToolFailed,
     Workflow,
     WorkflowInvalid,
     WorkflowSummary,
     approval_required,
     require_approval,
     require_approval_async,
+    tool,
 )
 
 
@@ -95,3 +99,24 @@ async def runs_in_a_loop(client: AsyncSignoff) -> None:
     async for version in client.workflows.list():
         assert_type(version, WorkflowSummary)
     assert_type((await client.policy.get()).default, str | None)
+
+
+@tool("payments.submit", idempotent=True)
+def submit(number: int, context: ToolContext) -> str:
+    assert_type(context.deadline, datetime | None)
+    if context.cancelled:
+        raise ToolFailed("nothing was sent", retryable=False)
+    return f"{number} {context.execution_key}"
+
+
+@tool("payments.quote")
+async def quote(number: int) -> str:
+    return str(number)
+
+
+def a_tool_stays_the_function_that_it_was() -> None:
+    keep: Callable[[int, ToolContext], str] = submit
+    other: Callable[[int], Coroutine[None, None, str]] = quote
+    keep(2, ToolContext("exe_1", "payments", "submit", "payments.submit", "exe_1/submit/1"))
+    other(2).close()
+    submit("1", ToolContext("exe_1", "w", "n", "t", "k"))  # type: ignore[arg-type]

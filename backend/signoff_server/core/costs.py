@@ -58,14 +58,15 @@ class Size:
 
 def size_of(value: Any, most: int = MAX_COST) -> Size:
     """The size of plain data; it stops to count beyond `most`."""
-    match value:
-        case dict():
-            parts = [weigh(part, most) for part in (*value.values(), *value)]
-        case list():
-            parts = [weigh(part, most) for part in value]
-        case _:
-            return Size(weigh(value, most))
-    return Size(1 + sum(parts), len(value), max(parts, default=1))
+    if not isinstance(value, dict | list):
+        return Size(weigh(value, most))
+    weight = each = 1
+    for part in (*value.values(), *value) if isinstance(value, dict) else value:
+        heavy = weigh(part, most)
+        weight, each = weight + heavy, max(each, heavy)
+        if weight > most:
+            break
+    return Size(weight, len(value), each)
 
 
 def weigh(value: Any, most: int = MAX_COST) -> int:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from signoff.protocol.canonical import NotCanonical
 from signoff.protocol.canonical import check as check_canonical
 from signoff_server.core import cel, syntax
-from signoff_server.core.costs import Budget, Size, TooCostly, estimate, size_of
+from signoff_server.core.costs import Budget, Size, TooCostly, estimate, size_of, weigh
 from signoff_server.core.events import to_text
 from signoff_server.core.readings import Expression, Reading, check, read, reads, short, told
 from signoff_server.core.syntax import SyntaxFault
@@ -38,6 +38,8 @@ __all__ = [
     "reads_in",
 ]
 
+# What is done with a part of a result here and by those who store and show it, in the units of `costs`.
+_HANDLED: Final = 8
 _OPEN: Final = "${{"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MISSING: Final = object()
@@ -86,14 +88,13 @@ def _value(expression: Expression, scope: Scope, budget: Budget) -> Any:
     if expression.faults:
         raise ExpressionFailed(told(expression.text, expression.faults[0]))
     found = [_look(scope, reading) for reading in expression.readings]
-    if isinstance(expression.tree, Slot):
-        value = found[0]
-        if value is _MISSING:
-            raise ExpressionFailed(_not_there(expression, 0))
+    if not isinstance(expression.tree, Slot):
+        value = _plain(_run(expression, found, budget), expression.text)
+    elif found[0] is _MISSING:
+        raise ExpressionFailed(_not_there(expression, 0))
     else:
-        value = _run(expression, found, budget)
-    value = _plain(value, expression.text)
-    budget.spend(size_of(value).weight)
+        value = _converted(found[0], expression.text) if isinstance(found[0], datetime) else found[0]
+    budget.spend(weigh(value) * _HANDLED)
     return value
 
 
@@ -180,7 +181,7 @@ def _not_there(expression: Expression, number: int) -> str:
 Part = str | Expression
 
 
-@lru_cache(maxsize=2_048)
+@lru_cache(maxsize=256)
 def parts(text: str) -> tuple[Part, ...]:
     """A text as what stands and what is to be evaluated, by turns as they come. Raises `SyntaxFault`."""
     found: list[Part] = []
@@ -209,9 +210,19 @@ def _end_of(text: str, start: int) -> int:
     raise SyntaxFault(start, "this ${{ has no }} to end it")
 
 
-def check_in(data: Any, nodes: Collection[str]) -> list[tuple[tuple[str | int, ...], str]]:
+def check_in(data: Any, nodes: Collection[str]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is wrong with the expressions in `data`, each with the path of its text."""
-    return [(path, complaint) for path, text in texts(data) for complaint in _check_text(text, nodes)]
+    for path, text in texts(data):
+        yield from ((path, complaint) for complaint in _check_text(text, nodes))
+    yield from _check_keys(data, ())
+
+
+def _check_keys(data: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in pairs:
+        if isinstance(key, str) and _OPEN in key:
+            yield (*path, key), "an expression stands in a value, not in a key"
+        yield from _check_keys(value, (*path, key))
 
 
 def _check_text(text: str, nodes: Collection[str]) -> list[str]:
@@ -219,7 +230,8 @@ def _check_text(text: str, nodes: Collection[str]) -> list[str]:
         found = parts(text)
     except SyntaxFault as fault:
         return [told(text, fault)]
-    return [complaint for part in found if isinstance(part, Expression) for complaint in check(part.text, nodes)]
+    use = "value" if len(found) == 1 else "text"
+    return [complaint for part in found if isinstance(part, Expression) for complaint in check(part.text, nodes, use)]
 
 
 def reads_in(data: Any) -> frozenset[str]:

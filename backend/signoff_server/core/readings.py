@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from signoff_server.core import cel, syntax
+from signoff_server.core.kinds import DYN, kind_of
 from signoff_server.core.syntax import SyntaxFault
 from signoff_server.core.trees import (
     Call,
@@ -37,6 +38,7 @@ FUNCTIONS: Final[dict[str, tuple[int | None, int | None]]] = {
     **dict.fromkeys(["contains", "startsWith", "endsWith", "matches"], (None, 1)),
     **dict.fromkeys([f"get{part}" for part in (*_TIMES, "Milliseconds")], (None, 0)),
 }
+_NAMES: Final = ", ".join(sorted({*FUNCTIONS, *syntax.MACROS} - {name for name in FUNCTIONS if name.startswith("get")}))
 _OPERATORS: Final = frozenset(
     ["||", "&&", "==", "!=", "<", "<=", ">", ">=", "in", "+", "-", "*", "/", "%", "?:", "neg", "!"]
 )
@@ -57,30 +59,53 @@ class Expression:
     tree: Tree
     readings: tuple[Reading, ...]
     faults: tuple[SyntaxFault, ...]
+    kind: str
 
     @property
     def nodes(self) -> frozenset[str]:
-        return frozenset(each.path[1] for each in self.readings if each.path[0] == "nodes" and len(each.path) > 1)
+        return frozenset(each.path[1] for each in self.readings if each.path[0] == "nodes" and len(each.path) > 2)
 
 
 # ---------------------------------------------------------------- reading
 
 
-@lru_cache(maxsize=2_048)
+@lru_cache(maxsize=256)
 def read(text: str) -> Expression:
     """One expression. Raises `SyntaxFault` where it cannot be read at all; what else is wrong is in its `faults`."""
     hoist = _Hoist([], [])
     tree = hoist.of(syntax.parse(text), frozenset())
-    return Expression(text, tree, tuple(hoist.readings), tuple(hoist.faults))
+    faults = hoist.faults
+    kind = DYN if faults else kind_of(tree, [_kind(reading) for reading in hoist.readings], faults)
+    return Expression(text, tree, tuple(hoist.readings), tuple(faults), kind)
 
 
-def check(text: str, nodes: Collection[str]) -> list[str]:
-    """Everything that is wrong with an expression in a workflow that has `nodes`."""
+def _kind(reading: Reading) -> str:
+    if reading.asks:
+        return "bool"
+    return {("now",): "timestamp", ("execution", "id"): "string", ("input",): "map"}.get(reading.path, DYN)
+
+
+# What an expression stands for -> the kinds that cannot be that, and what is wanted.
+USES: Final[dict[str, tuple[frozenset[str], str]]] = {
+    "value": (frozenset(["duration"]), "JSON has no durations: write string(…) around it"),
+    "text": (frozenset(["duration", "list", "map", "null"]), "only text, a number, true or false goes into a text"),
+    "condition": (
+        frozenset(["int", "double", "string", "null", "list", "map", "timestamp", "duration"]),
+        "a condition is true or false",
+    ),
+}
+
+
+def check(text: str, nodes: Collection[str], use: str = "value") -> list[str]:
+    """Everything that is wrong with an expression in a workflow that has `nodes`; `use` is one of `USES`."""
     try:
         expression = read(text)
     except SyntaxFault as fault:
         return [told(text, fault)]
     found = [told(text, fault) for fault in expression.faults]
+    impossible, wanted = USES[use]
+    if not found and expression.kind in impossible:
+        found.append(f"this is a {expression.kind}, and {wanted}, in {short(text)}")
     unknown = sorted(expression.nodes.difference(nodes))
     found += [f"there is no node {node!r} to read from, in {short(text)}" for node in unknown]
     return found or _refused_by_the_engine(expression)
@@ -92,7 +117,8 @@ def _refused_by_the_engine(expression: Expression) -> list[str]:
         for pattern in _patterns(expression.tree):
             cel.run("''.matches(p)", {"p": pattern})
     except cel.EngineFailed as error:
-        return [f"{error}, in {short(expression.text)}"]
+        wrong = "the pattern of matches is not a regular expression (of the kind that RE2 reads)"
+        return [f"{wrong if 'regex' in str(error) else error}, in {short(expression.text)}"]
     return []
 
 
@@ -200,13 +226,13 @@ def _wrong_call(tree: Call) -> str | None:
     if tree.name in _OPERATORS and not tree.method:
         return None
     if tree.name not in FUNCTIONS:
-        return f"unknown function {tree.name!r}; there are {', '.join(sorted((*FUNCTIONS, *syntax.MACROS)))}"
+        return f"unknown function {tree.name!r}; there are {_NAMES}, and those of timestamps like getHours"
     wanted = FUNCTIONS[tree.name][tree.method]
     if wanted is None:
         return f"it is written {'x.' if not tree.method else ''}{tree.name}({'…' if tree.name != 'has' else 'x.y'})"
     given = len(tree.parts) - tree.method
     if given != wanted:
-        return f"{tree.name} takes {wanted} arguments here, not {given}"
+        return f"{tree.name} takes {wanted} argument{'s' * (wanted != 1)} here, not {given}"
     match tree.name:
         case "has" if not isinstance(tree.parts[0], Member):
             return "has takes a field: has(input.name)"

@@ -51,6 +51,8 @@ _REPORTS: Final = {
     "node.failed": "failed",
     "node.retry_scheduled": "failed",
 }
+# What an attempt came to stands in the payload of these.
+_TELLING: Final = ("failed", "retry_scheduled", "outcome_unknown")
 _LASTING: Final = frozenset({"completed", "failed", "blocked", "cancelled", "skipped"})
 
 
@@ -158,7 +160,7 @@ def _node_values(change: Change) -> dict[str, Any]:
         "approval": event.facts.get("approval"),
         "input_seq": event.seq if entering else None,
         "output_seq": event.seq if has_output else None,
-        "error_seq": event.seq if what in ("failed", "retry_scheduled", "resolved") else None,
+        "error_seq": event.seq if what in _TELLING or (what == "resolved" and not has_output) else None,
     }
 
 
