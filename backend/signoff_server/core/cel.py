@@ -1,14 +1,18 @@
 """The engine that evaluates expressions: compiled programs, and what it says when it fails.
 
 Its package brings a command line along whose import takes half a second, so the extension is loaded alone, when it is
-first needed. An engine may panic: that exception is no `Exception`, and counts as a failure like any other.
+first needed: by one thread, since it panics where a second one begins to load it. An engine may panic: that exception is
+no `Exception`, and counts as a failure like any other.
 """
 
 import importlib.util
+import threading
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from importlib.machinery import PathFinder
-from typing import Any
+from typing import Any, Final
+
+_LOADING: Final = threading.Lock()
 
 
 class EngineFailed(Exception):
@@ -42,7 +46,10 @@ def _failed(error: BaseException) -> BaseException:
 
 @lru_cache(maxsize=256)
 def _compiled(source: str) -> Any:
-    return _engine().compile(source)
+    # A cache lets two threads in that find it empty.
+    with _LOADING:
+        engine = _engine()
+    return engine.compile(source)
 
 
 @cache
