@@ -145,7 +145,7 @@ class _Copies:
 
     def _event(self, at: int, nonce: bytes, filled: Gaps) -> dict[str, Any]:
         row = self._events[at]
-        filled[b"digest%d" % at] = payload_digest(nonce, row.changing["payload"](filled)).encode()
+        filled[b"digest%d" % at] = payload_digest(nonce, row.value("payload", filled)).encode()
         event = row(filled)
         event["leaf"] = leaf_hash(event["envelope"])
         return event
@@ -162,6 +162,9 @@ class _Row:
 
     same: Mapping[str, Any]
     changing: Mapping[str, Form]
+
+    def value(self, name: str, filled: Gaps) -> Any:
+        return self.changing[name](filled) if name in self.changing else self.same[name]
 
     def __call__(self, filled: Gaps) -> dict[str, Any]:
         return {**self.same, **{name: form(filled) for name, form in self.changing.items()}}

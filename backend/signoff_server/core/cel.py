@@ -1,8 +1,8 @@
 """The engine that evaluates expressions: compiled programs, and what it says when it fails.
 
 Its package brings a command line along whose import takes half a second, so the extension is loaded alone, when it is
-first needed: by one thread, since it panics where a second one begins to load it. An engine may panic: that exception is
-no `Exception`, and counts as a failure like any other.
+first needed, and by one thread: it panics where a second one loads it too. An engine may panic: that exception is no
+`Exception`, and counts as a failure like any other.
 """
 
 import importlib.util
