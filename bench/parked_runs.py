@@ -182,7 +182,8 @@ def _restarts(run: Run, count: int, times: int) -> Figure:
 
 def _first(server: Server) -> str:
     """The newest run that waits for a decision."""
-    return next(_parked(server))["id"]
+    execution: str = next(_parked(server))["id"]
+    return execution
 
 
 def _decide(server: Server, execution: str) -> float:
