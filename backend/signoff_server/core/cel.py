@@ -1,18 +1,12 @@
 """The engine that evaluates expressions: compiled programs, and what it says when it fails.
 
-Its package brings a command line along whose import takes half a second, so the extension is loaded alone, when it is
-first needed, and by one thread: it panics where a second one loads it too. An engine may panic: that exception is no
-`Exception`, and counts as a failure like any other.
+It is loaded when it is first needed. An engine may panic: that exception is no `Exception`, and counts as a failure
+like any other.
 """
 
-import importlib.util
-import threading
 from collections.abc import Mapping
-from functools import cache, lru_cache
-from importlib.machinery import PathFinder
-from typing import Any, Final
-
-_LOADING: Final = threading.Lock()
+from functools import lru_cache
+from typing import Any
 
 
 class EngineFailed(Exception):
@@ -46,21 +40,10 @@ def _failed(error: BaseException) -> BaseException:
 
 @lru_cache(maxsize=256)
 def _compiled(source: str) -> Any:
-    # A cache lets two threads in that find it empty.
-    with _LOADING:
-        engine = _engine()
-    return engine.compile(source)
+    # Imports wait for one another: it is loaded by one thread, and would panic where a second one loaded it too.
+    from signoff_server.core.engine import ENGINE
 
-
-@cache
-def _engine() -> Any:
-    package = importlib.util.find_spec("cel")
-    spec = PathFinder.find_spec("cel", package.submodule_search_locations) if package else None
-    if spec is None or spec.loader is None:
-        raise ImportError("the package common-expression-language is not installed: install signoff[server]")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return ENGINE.compile(source)
 
 
 def _first_line(error: BaseException) -> str:
