@@ -67,8 +67,15 @@ policy:
 """
 FLOWS: Final = {"pay": PAY, "both": BOTH, "care": CARE}
 SIGNAL: Final = "goods"
-# Where a worker may be told to die.
-STAGES: Final = ("entered", "effected", "returned")
+# Where a worker may be told to die: at a stage of any tool, or of the one whose loss a person has to look into.
+STAGES: Final = (
+    "entered",
+    "effected",
+    "returned",
+    "entered payments.submit",
+    "effected payments.submit",
+    "returned payments.submit",
+)
 # The tools that a person has to let run; what stands here is whether the tool calls itself idempotent.
 GATED: Final = {"payments.submit": False, "payments.credit": True}
 

@@ -41,8 +41,8 @@ from tests.support.server import RunningServer
 
 BACKLOG: Final = 16
 # Runs of workflows that are kept open, and how many are started for each kill.
-OPEN_RUNS: Final = 6
-RUNS_PER_KILL: Final = 1.5
+OPEN_RUNS: Final = 8
+RUNS_PER_KILL: Final = 2
 _DEATH: Final = 2.0
 _SNAPSHOT_EVERY: Final = 4
 # What the run is on, and who is killed there.
@@ -191,17 +191,18 @@ class Run:
                 caller.order(f"jobs {wanted}", lasting=True)
         for caller in self._callers:
             caller.order("again")
+        if self._feeding:
+            self._want_runs()
 
     def _want_runs(self) -> None:
         """In proportion to the kills, and no more at once than the machine has time for."""
-        enough = OPEN_RUNS + int(sum(self.kills.values()) * RUNS_PER_KILL)
+        enough = OPEN_RUNS + sum(self.kills.values()) * RUNS_PER_KILL
         self._starter.wanted = max(self._starter.wanted, min(enough, len(self._foreman.runs.over) + OPEN_RUNS))
 
     # ------------------------------------------------------------ the killer
 
     def _kill_somebody(self) -> None:
         self._check_people()
-        self._want_runs()
         match self._chance.choice(self._victims):
             case "server":
                 self._kill_server()

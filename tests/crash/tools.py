@@ -29,9 +29,9 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _pass(stage: str) -> None:
+def _pass(stage: str, tool: str) -> None:
     try:
-        doomed = (_FOLDER / f"doom-{_WORKER.partition('.')[0]}").read_text() == stage
+        doomed = (_FOLDER / f"doom-{_WORKER.partition('.')[0]}").read_text() in (stage, f"{stage} {tool}")
     except FileNotFoundError:
         return
     if doomed and stage == "returned":
@@ -45,18 +45,18 @@ def _carry_out(data: dict[str, Any], context: ToolContext) -> dict[str, Any]:
     facts = {"worker": _WORKER, "tool": context.tool, "key": context.execution_key, "attempt": context.attempt}
     _JOURNAL.write("began", **facts)
     try:
-        _pass("entered")
+        _pass("entered", context.tool)
         if context.tool == "quotes.fetch" and context.attempt <= flows.failures(data["run"]):
             raise ToolFailed("no quote just now")
         if flows.is_slow(data["run"]):
             context.cancelled.wait(_SLOW)
         said = {"input": canonical(data).decode(), "approval": context.approval_id, "wall": time.time_ns() // 1_000_000}
         _JOURNAL.write("effect", **facts, **said)
-        _pass("effected")
+        _pass("effected", context.tool)
         return {"key": context.execution_key, "amount": data.get("amount", "0.00")}
     finally:
         _JOURNAL.write("ended", **facts)
-        _pass("returned")
+        _pass("returned", context.tool)
 
 
 @signoff.tool("quotes.fetch")
