@@ -111,12 +111,13 @@ class Client:
         return self.call(who, "POST", f"/v1/executions/{execution}/{what}", what, json=body)
 
     def run(self, execution: str, until: str | None = None) -> dict[str, Any]:
-        """The run as it is; with `until` as soon as it has that status, or a node of that status."""
+        """The run as it is; with `until` as soon as it has ended as that, or has a node that stands like that."""
         seen = 0
         while True:
             path = f"/v1/executions/{execution}" + (f"?wait=20&seen={seen}" if seen else "")
             found: dict[str, Any] = self.call(self.server.reviewer(), "GET", path).json()
-            if until in (None, found["status"], *(node["status"] for node in found["nodes"])):
+            nodes = () if until in ("completed", "failed") else (node["status"] for node in found["nodes"])
+            if until in (None, found["status"], *nodes):
                 return found
             assert found["events"] > seen, found
             seen = found["events"]

@@ -14,7 +14,7 @@ from tests.crash.test_failpoints import WRITES
 from tests.support.databases import Databases
 from tests.support.server import RunningServer
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]  # a busy machine takes its time to start ten servers
 
 FLOW: Final = """
 workflow: {id: pay, version: 1.0.0, start: pay}

@@ -18,7 +18,7 @@ import pytest
 from tests.crash.client import DEV, Client
 from tests.support.server import RunningServer
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]  # a busy machine takes its time to start processes
 
 FLOWS: Final = {
     "ungated": "notes.write",
