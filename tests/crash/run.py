@@ -40,6 +40,7 @@ from tests.support.postgres import Server, find
 from tests.support.server import RunningServer
 
 BACKLOG: Final = 16
+JOBS_PER_KILL: Final = 8
 # Runs of workflows that are kept open, and how many are started for each kill.
 OPEN_RUNS: Final = 8
 RUNS_PER_KILL: Final = 2
@@ -183,8 +184,8 @@ class Run:
         return {caller.process.pid for caller in self._callers if caller.process.poll() is None}
 
     def _told(self, ledger: Ledger) -> None:
-        """Keep as much work open as is done; and have them try again what they had to leave."""
-        wanted = len(ledger.finished) + BACKLOG
+        """Keep some work open, in proportion to the kills; and have them try again what they had to leave."""
+        wanted = BACKLOG + min(len(ledger.finished), sum(self.kills.values()) * JOBS_PER_KILL)
         if self._feeding and wanted > self._jobs:
             self._jobs = wanted
             for caller in self._callers:
