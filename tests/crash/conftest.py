@@ -19,5 +19,5 @@ def http() -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def client(databases: Databases, database: str, tmp_path: Path, http: httpx.Client) -> Iterator[Client]:
-    with RunningServer(tmp_path, database=database, code=claims(databases) + DEV, worker=False) as server:
+    with RunningServer(tmp_path, database=database, code=claims(databases) + DEV) as server:
         yield Client(server, http)

@@ -95,9 +95,7 @@ class Run:
         with ExitStack() as stack:
             self._database = stack.enter_context(self.databases.ready())
             stack.callback(self._put_away)
-            self.server = stack.enter_context(
-                RunningServer(self.folder, database=self._database, code=SHORT_LEASES, worker=False)
-            )
+            self.server = stack.enter_context(RunningServer(self.folder, database=self._database, code=SHORT_LEASES))
             self._deciders = self._hire()
             env = {"SIGNOFF_URL": self.server.url, "SIGNOFF_API_KEY": self.server.app_key}
             self._starter = self._hire_starter(stack)

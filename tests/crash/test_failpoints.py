@@ -117,7 +117,7 @@ def test_a_lost_lease_claimed_before_the_death_is_carried_out_after_it(
     databases: Databases, database: str, tmp_path: Path, http: httpx.Client
 ) -> None:
     code = BRIEF_LEASES + claims(databases) + DEV
-    with RunningServer(tmp_path, database=database, code=code, worker=False) as server:
+    with RunningServer(tmp_path, database=database, code=code) as server:
         client = Client(server, http)
         approval = client.create().json()["id"]
         client.decide(approval)
@@ -156,8 +156,8 @@ def test_a_waiter_that_was_about_to_be_told_is_told_after_the_death(client: Clie
 @pytest.mark.parametrize("place", STARTS)
 def test_a_death_at_the_start_harms_nothing(empty: str, tmp_path: Path, http: httpx.Client, place: str) -> None:
     with pytest.raises(AssertionError, match="did not start"):
-        RunningServer(tmp_path, database=empty, worker=False, env={"SIGNOFF_FAILPOINT": place})
-    with RunningServer(tmp_path, database=empty, worker=False) as server:
+        RunningServer(tmp_path, database=empty, env={"SIGNOFF_FAILPOINT": place})
+    with RunningServer(tmp_path, database=empty) as server:
         client = Client(server, http)
         approval = client.create().json()["id"]
         with waiting(server, approval) as answer:

@@ -205,7 +205,7 @@ def test_what_time_does_to_runs_is_done_after_the_death(
 ) -> None:
     """A timer, and the leases of a gated tool and of another, which all fall due with nobody there."""
     code = BRIEF_LEASES + claims(databases) + DEV
-    with RunningServer(tmp_path, database=database, code=code, worker=False) as server:
+    with RunningServer(tmp_path, database=database, code=code) as server:
         client = Client(server, http)
         for source in (FLOW, PLAIN, BRIEF):
             client.register(source)

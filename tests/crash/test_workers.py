@@ -137,7 +137,7 @@ def far(tmp_path: Path) -> Iterator[Far]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path_factory.mktemp("workers"), code=_BRIEF + DEV, worker=False) as running:
+    with RunningServer(tmp_path_factory.mktemp("workers"), code=_BRIEF + DEV) as running:
         yield running
 
 
@@ -219,7 +219,7 @@ def test_a_worker_killed_in_the_midst_leaves_to_others_what_may_be_done_again(
 def test_a_dead_dev_server_takes_its_worker_along_and_its_leases_end_when_it_is_back(
     far: Far, tmp_path: Path, http: httpx.Client
 ) -> None:
-    with RunningServer(tmp_path, code=_LONG + DEV, env={"HOLD": "1"}) as server:
+    with RunningServer(tmp_path, code=_LONG + DEV, env={"HOLD": "1"}, worker=True) as server:
         client = Client(server, http)
         runs = begin(client, "dev")
         keys = far.hear("began", 3)

@@ -23,7 +23,7 @@ class RunningServer:
         database: str | None = None,
         env: Mapping[str, str] | None = None,
         code: str = DEV,
-        worker: bool = True,
+        worker: bool = False,
     ) -> None:
         self.folder = folder
         self.database = database or str(folder / ".signoff" / "signoff.db")

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Text, bindparam, func, insert, select, update
 
+from signoff_server.core.events import Recorded
 from signoff_server.core.execution_state import Execution, Visit
-from signoff_server.store import ledger, principals
+from signoff_server.store import codec, ledger, principals
 from signoff_server.store.ledger import Change
 from signoff_server.store.statements import Lookup, Statement
 from signoff_server.store.tables import EXECUTIONS, NODES, WORK
@@ -51,6 +52,8 @@ _REPORTS: Final = {
     "node.failed": "failed",
     "node.retry_scheduled": "failed",
 }
+# What an attempt came to stands in the payload of these.
+_TELLING: Final = ("failed", "retry_scheduled", "outcome_unknown")
 _LASTING: Final = frozenset({"completed", "failed", "blocked", "cancelled", "skipped"})
 
 
@@ -122,6 +125,15 @@ def project(connection: Connection, project_id: str, changes: Sequence[Change]) 
 
 
 def _project_nodes(connection: Connection, project_id: str, changes: Sequence[Change]) -> None:
+    made, moved = _node_rows(project_id, changes)
+    _NEW_NODE.run(connection, list(made.values()))
+    _NODE.run(connection, [{"of": run, "at": node, **values} for (run, node), values in moved.items()])
+
+
+def _node_rows(
+    project_id: str, changes: Sequence[Change]
+) -> tuple[dict[tuple[str, str], dict[str, Any]], dict[tuple[str, str], dict[str, Any]]]:
+    """The rows of nodes that were visited for the first time, and what others become, by run and node."""
     made: dict[tuple[str, str], dict[str, Any]] = {}
     moved: dict[tuple[str, str], dict[str, Any]] = {}
     for change in changes:
@@ -135,8 +147,7 @@ def _project_nodes(connection: Connection, project_id: str, changes: Sequence[Ch
         rows = made if at in made else moved
         known = rows.setdefault(at, dict.fromkeys(values))
         known |= {name: value for name, value in values.items() if name not in _KEPT or value is not None}
-    _NEW_NODE.run(connection, list(made.values()))
-    _NODE.run(connection, [{"of": run, "at": node, **values} for (run, node), values in moved.items()])
+    return made, moved
 
 
 def _node_values(change: Change) -> dict[str, Any]:
@@ -158,7 +169,7 @@ def _node_values(change: Change) -> dict[str, Any]:
         "approval": event.facts.get("approval"),
         "input_seq": event.seq if entering else None,
         "output_seq": event.seq if has_output else None,
-        "error_seq": event.seq if what in ("failed", "retry_scheduled", "resolved") else None,
+        "error_seq": event.seq if what in _TELLING or (what == "resolved" and not has_output) else None,
     }
 
 
@@ -197,13 +208,18 @@ def _project_work(connection: Connection, project_id: str, changes: Sequence[Cha
         elif event.type == "node.started":
             handed[item] = {"request": event.facts["request"]}
         elif event.type in _REPORTS and "fence" in event.facts:
-            reported[item] = {"reported": _REPORTS[event.type], "reported_fence": event.facts["fence"]}
+            reported[item] = {"reported": _reported(event), "reported_fence": event.facts["fence"]}
     for rows in (handed, reported):
         for item in made.keys() & rows.keys():
             made[item] |= rows.pop(item)
     _NEW_WORK.run(connection, list(made.values()))
     _HANDED.run(connection, [{"of": item, **values} for item, values in handed.items()])
     _REPORTED.run(connection, [{"of": item, **values} for item, values in reported.items()])
+
+
+def _reported(event: Recorded) -> str:
+    """What the fence was reported as. Of a node that fails because nobody is heard of, nothing else is known."""
+    return "unknown" if event.facts.get("code") == "lease_lost" else _REPORTS[event.type]
 
 
 def _new_work(project_id: str, change: Change, item: str) -> dict[str, Any]:
@@ -236,12 +252,6 @@ def item(connection: Connection, item_id: str) -> Item | None:
 
 def items(connection: Connection, ids: Iterable[str]) -> dict[str, Item]:
     return {row[0]: Item(*row) for row in _WORK.rows(connection, ids)}
-
-
-def running(connection: Connection, project_id: str) -> list[str]:
-    """The runs of which a node is at work."""
-    statement = select(NODES.c.execution).where(NODES.c.project == project_id, NODES.c.status == "running").distinct()
-    return [id_ for (id_,) in connection.execute(statement)]
 
 
 def asked_for(connection: Connection, project_id: str, request: str) -> list[str]:
@@ -309,6 +319,30 @@ def _with_error(row: NodeView, said: dict[int, dict[str, Any] | None]) -> NodeVi
         return row
     data = said.get(row.error_seq) or {}
     return replace(row, error=data.get("message") or data.get("reason") or data.get("detail"))
+
+
+def begun(project_id: str, changes: Sequence[Change], names: dict[str, str]) -> ExecutionView:
+    """A run as the changes that began it left it: what `view` would read of it."""
+    ours = [change for change in changes if isinstance(change.state, Execution)]
+    last = ours[-1]
+    assert isinstance(last.state, Execution)
+    state, by_seq = last.state, {change.event.seq: change for change in ours}
+    rows = [_node(tuple(row[name] for name in _COLUMNS)) for row in _node_rows(project_id, ours)[0].values()]
+    said = {
+        seq: codec.unseal(by_seq[seq].payload.body)
+        for seq in (state.started_seq, state.ended_seq, *(row.error_seq for row in rows))
+        if seq is not None
+    }
+    return ExecutionView(
+        project_id,
+        state,
+        last.event.version,
+        said[state.started_seq] or {},
+        said.get(state.ended_seq or 0) or {},
+        dict(by_seq[state.ended_seq].event.facts) if state.ended_seq is not None else {},
+        names,
+        tuple(_with_error(row, said) for row in rows),
+    )
 
 
 def search(

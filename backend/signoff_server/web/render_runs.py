@@ -4,10 +4,10 @@ from typing import Any
 
 from signoff.protocol import workflows as wire
 from signoff_server.core.events import Actor, to_text
-from signoff_server.core.graph import Tool
+from signoff_server.core.execution_state import Execution, Visit
+from signoff_server.core.graph import Definition, Tool
 from signoff_server.core.policies import Rule, Verdict
 from signoff_server.core.workflows import policy_of
-from signoff_server.service.definitions import of_source
 from signoff_server.service.executions import NodeDetail
 from signoff_server.service.work import Handed
 from signoff_server.store.approvals import ApprovalView
@@ -22,8 +22,7 @@ def workflow_summary(view: WorkflowView) -> wire.WorkflowSummary:
     return wire.WorkflowSummary(**_summary(view))
 
 
-def workflow(view: WorkflowView) -> wire.Workflow:
-    found = of_source(view.source, view.state.workflow_id)
+def workflow(view: WorkflowView, found: Definition) -> wire.Workflow:
     tools = [node.tool for node in found.nodes.values() if isinstance(node, Tool)]
     return wire.Workflow(
         **_summary(view),
@@ -102,6 +101,7 @@ def _run(view: ExecutionView) -> dict[str, Any]:
         "started_at": moment(state.started_at),
         "updated_at": moment(state.updated_at),
         "ended_at": None if state.ended_at is None else moment(state.ended_at),
+        "awaits": _awaits(state),
         "failure": _failure(view),
     }
 
@@ -141,7 +141,12 @@ def _node(execution: str, node: NodeView) -> dict[str, Any]:
     }
 
 
-def _waiting_for(node: NodeView) -> str | None:
+def _awaits(state: Execution) -> str | None:
+    words = [f"{visit.node}: {told}" for visit in state.visits if (told := _waiting_for(visit)) is not None]
+    return None if state.over or not words else "; ".join(words)
+
+
+def _waiting_for(node: NodeView | Visit) -> str | None:
     match node.status:
         case "scheduled":
             return f"a worker that offers {node.tool}"
