@@ -56,30 +56,32 @@ class Visit:
 
 def verify_runs(server: RunningServer, journals: Journals, of: dict[str, list[Event]]) -> Findings:
     """`of` are the events by their subject."""
-    seen = _Runs(server, journals, of)
-    seen.check_started()
-    seen.check_ends()
-    seen.check_visits()
-    seen.check_approvals()
-    seen.check_effects()
-    seen.check_reports()
-    seen.check_words()
+    seen = Seen(server, journals, of)
+    seen.check_journals()
+    seen.check_keys_still_find()
     seen.check_shown()
     seen.count()
     return seen.found
 
 
-class _Runs:
-    def __init__(self, server: RunningServer, journals: Journals, of: dict[str, list[Event]]) -> None:
+class Seen:
+    """The runs in the ledger, and the journals beside it."""
+
+    def __init__(self, server: RunningServer | None, journals: Journals, of: dict[str, list[Event]]) -> None:
         self.found = Findings()
         self._server = server
         self._of = of
         self._runs = {subject: events for subject, events in of.items() if subject.startswith("exe_")}
+        self._numbers = {subject: events[0]["data"]["input"]["run"] for subject, events in self._runs.items()}
         self._tools = read(journals.tools)
         self._starter = read(journals.starter)
         self._reports = read(journals.reports)
         self._people = read(journals.people)
         self._visits = {visit.key: visit for events in self._runs.values() for visit in self._visits_of(events)}
+
+    def _client(self) -> httpx.Client:
+        assert self._server is not None
+        return httpx.Client(base_url=self._server.url, headers=self._server.app())
 
     def _visits_of(self, events: list[Event]) -> list[Visit]:
         by: dict[str, list[Event]] = defaultdict(list)
@@ -90,18 +92,30 @@ class _Runs:
 
     # ------------------------------------------------------------ runs
 
+    def check_journals(self) -> None:
+        """All that takes no server."""
+        self.check_started()
+        self.check_ends()
+        self.check_visits()
+        self.check_approvals()
+        self.check_effects()
+        self.check_reports()
+        self.check_words()
+
     def check_started(self) -> None:
-        """What was acknowledged as started is there once with what it was given, and its key still finds it."""
-        numbers = {subject: events[0]["data"]["input"]["run"] for subject, events in self._runs.items()}
-        for run, times in Counter(numbers.values()).items():
+        """What was acknowledged as started is there once, with what it was given."""
+        for run, times in Counter(self._numbers.values()).items():
             if times > 1:
                 self.found.doubled.append(f"{times} runs of number {run}")
-        with httpx.Client(base_url=self._server.url, headers=self._server.app()) as client:
-            for line in self._starter:
-                events = self._runs.get(line["id"])
-                if events is None or events[0]["data"]["input"] != flows.given(line["run"]):
-                    self.found.lost.append(f"the start of {line['id']} as number {line['run']}")
-            for subject, run in numbers.items():
+        for line in self._starter:
+            events = self._runs.get(line["id"])
+            if events is None or events[0]["data"]["input"] != flows.given(line["run"]):
+                self.found.lost.append(f"the start of {line['id']} as number {line['run']}")
+
+    def check_keys_still_find(self) -> None:
+        """Asked for once more, each run is the one that was there."""
+        with self._client() as client:
+            for subject, run in self._numbers.items():
                 body = {"workflow_id": flows.flow(run), "input": flows.given(run)}
                 reply = client.post("/v1/executions", json=body, headers={"Idempotency-Key": flows.key(run)})
                 if reply.status_code != 200 or reply.json()["id"] != subject:
@@ -212,7 +226,7 @@ class _Runs:
 
     def check_shown(self) -> None:
         """What is shown of a run is what its events tell, its failure too."""
-        with httpx.Client(base_url=self._server.url, headers=self._server.app()) as client:
+        with self._client() as client:
             for subject, events in self._runs.items():
                 shown = client.get(f"/v1/executions/{subject}").json()
                 end = next((event for event in events if event["type"] in _ENDS), None)
@@ -224,14 +238,13 @@ class _Runs:
     def _check_failure(self, subject: str, shown: dict[str, Any], end: Event) -> None:
         code, node = end["facts"]["code"], end["facts"]["node"]
         visit = [visit for visit in self._visits.values() if visit.key.startswith(f"{subject}/{node}/")][-1]
-        run = self._runs[subject][0]["data"]["input"]["run"]
         fits = code in _FAILURES and (shown["code"], shown["node_id"]) == (code, node)
         if code == "approval_rejected":
             said = next((event for event in visit.approval if event["type"] == "approval.rejected"), None)
             told = (shown["decided_by"] or {}).get("id"), shown["comment"]
             fits &= said is not None and told == (said["actor"]["id"], said["data"]["reason"])
         elif code == "tool_failed":
-            fits &= flows.failures(run) >= 3
+            fits &= flows.failures(self._numbers[subject]) >= 3
         elif code == "outcome_failed":
             fits &= any(event["facts"]["outcome"] == "failed" for event in visit.of("resolved"))
         if not fits:
