@@ -17,6 +17,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
@@ -36,7 +37,7 @@ _GROUP: Final = 256
 _MAKES_WORK: Final = frozenset({"node.scheduled", "node.resolved"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Committed:
     """What a group wrote, one change at least: for whoever wants to wake somebody."""
 
@@ -51,14 +52,14 @@ class Committed:
     def last_seq(self) -> int:
         return self.changes[-1].event.seq
 
-    @property
+    @cached_property
     def queues(self) -> tuple[str, ...]:
         """The queues of tools for which there is work now."""
         due = (change.event for change in self.changes if change.event.type in _MAKES_WORK)
         tools = dict.fromkeys(tool for event in due if (tool := event.facts.get("tool")) is not None)
         return tuple(work_queue(self.project, tool) for tool in tools)
 
-    @property
+    @cached_property
     def subjects(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(change.event.subject for change in self.changes))
 
