@@ -1,4 +1,4 @@
-"""What is fuzzed: a real `signoff serve` with two projects, a cast of principals, and approvals in every state."""
+"""What is fuzzed: a real `signoff serve` with two projects, a cast of principals, and approvals and runs in every state."""
 
 import asyncio
 import json
@@ -14,6 +14,7 @@ from signoff_server.app import open_server
 from signoff_server.core.events import SYSTEM
 from signoff_server.settings import Settings
 from signoff_server.world import World
+from tests.fuzz.runs import Runs
 from tests.support.plain import Plain
 from tests.support.project import CAST
 
@@ -53,11 +54,12 @@ class Target:
         self._client = Plain(self.url)
         self._states: dict[str, deque[Approval]] = defaultdict(lambda: deque(maxlen=_KEPT))
         self._made = 0
+        self.runs = Runs(self._call)
         self.top_up()
         self._await_the_unknown()
 
     def top_up(self) -> None:
-        """One more approval in each state. What is redeemed now has an unknown outcome a second later."""
+        """One more approval and run in each state. What is redeemed now has an unknown outcome a second later."""
         # The server closes what was idle while cases were drawn.
         self._client.close()
         self._keep("redeemed", self.fresh("redeemed"), self.fresh("redeemed"))
@@ -68,6 +70,7 @@ class Target:
         self._keep("cancelled", self.post("app", f"/v1/approvals/{self.ask()['id']}/cancel", {}))
         body = {"fence": 1, "outcome": "failed", "detail": "no money"}
         self._keep("reported", self.post("app", f"/v1/approvals/{self.fresh('redeemed')['id']}/outcome", body))
+        self.runs.top_up()
 
     def fresh(self, state: str) -> Approval:
         """An approval that nobody has touched since it came into this state."""
