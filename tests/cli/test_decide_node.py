@@ -322,10 +322,22 @@ def test_several_are_each_told_apart(run: Run, fake: FakeServer) -> None:
 
 def test_nothing_waits_and_json(run: Run, fake: FakeServer) -> None:
     wait_for(fake)
+    fake.tell("GET", told.PATH, told.execution("completed"))
     result = run("approvals", told.EXE)
     assert (result.exit_code, result.stdout) == (0, "")
     assert f"Nothing of {told.EXE} waits" in result.stderr
     assert json.loads(run("approvals", told.EXE, "--json").stdout) == {"pending": [], "decided": []}
+
+
+def test_a_run_under_way_is_given_time_to_come_to_where_it_waits(run: Run, fake: FakeServer) -> None:
+    pending = told.approvals(told.of_node(told.gated()))
+    fake.tell("GET", f"{told.PATH}/approvals", told.approvals(), pending)
+    fake.tell("GET", told.PATH, told.execution("running"), told.execution("parked"))
+    result = run("approvals", told.EXE)
+    assert result.exit_code == 0
+    assert "submit_payment" in result.stdout
+    assert f"{told.EXE} is running; waiting" in result.stderr
+    assert {"wait": "25"} in [asked.query for asked in fake.asked]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ URL = "http://127.0.0.1:9"
 
 @pytest.fixture(autouse=True)
 def _nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("SIGNOFF_URL", "SIGNOFF_API_KEY", "SIGNOFF_REVIEWER_KEY"):
+    for name in ("SIGNOFF_URL", "SIGNOFF_API_KEY", "SIGNOFF_REVIEWER_KEY", "SIGNOFF_WORKER_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)

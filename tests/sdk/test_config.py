@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from signoff import Config, ConfigurationError, Signoff, load_app_config, load_reviewer_config
+from signoff.config import load_worker_config
 
 FILE = {"url": "http://127.0.0.1:8484/", "project": "prj_1", "key": "sgo_file", "principal": "prn_1"}
 
@@ -92,6 +93,27 @@ def test_a_reviewer_has_sources_of_its_own(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("SIGNOFF_REVIEWER_KEY", "sgo_env")
     assert (load_reviewer_config().url, load_reviewer_config().key) == ("http://elsewhere", "sgo_env")
     assert load_reviewer_config("http://x", "sgo_given").key == "sgo_given"
+
+
+def test_a_worker_has_sources_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("app.json", "reviewer.json"):
+        write(tmp_path / ".signoff" / name, FILE)
+    with pytest.raises(ConfigurationError, match="SIGNOFF_WORKER_KEY"):
+        load_worker_config()
+    write(tmp_path / ".signoff/worker.json", {**FILE, "key": "sgo_worker"})
+    found = load_worker_config()
+    assert (found.key, found.url, found.reviewer, found.may_decide) == ("sgo_worker", FILE["url"][:-1], False, False)
+    monkeypatch.setenv("SIGNOFF_URL", "http://127.0.0.1:8484")
+    monkeypatch.setenv("SIGNOFF_API_KEY", "sgo_app")
+    assert load_worker_config().key == "sgo_worker", "the application's variables are not the worker's"
+    monkeypatch.setenv("SIGNOFF_URL", "http://elsewhere")
+    with pytest.raises(ConfigurationError, match=r"another server than \.signoff/worker\.json"):
+        load_worker_config()
+    monkeypatch.setenv("SIGNOFF_WORKER_KEY", "sgo_env")
+    assert (load_worker_config().url, load_worker_config().key) == ("http://elsewhere", "sgo_env")
+    monkeypatch.delenv("SIGNOFF_URL")
+    with pytest.raises(ConfigurationError, match="never mixed"):
+        load_worker_config()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,12 @@
 """What a type checker makes of the public API: `make check` runs mypy over this file, and nothing runs it."""
 
+<<<<<<< HEAD
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+=======
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import datetime
+>>>>>>> worker
 from typing import assert_type
 
 from signoff import (
@@ -15,12 +20,18 @@ from signoff import (
     ExecutionFailure,
     ExecutionSummary,
     Signoff,
+<<<<<<< HEAD
     Workflow,
     WorkflowInvalid,
     WorkflowSummary,
+=======
+    ToolContext,
+    ToolFailed,
+>>>>>>> worker
     approval_required,
     require_approval,
     require_approval_async,
+    tool,
 )
 
 
@@ -62,6 +73,7 @@ def the_signature_is_kept() -> None:
     gated(missing=1)  # type: ignore[call-arg]
 
 
+<<<<<<< HEAD
 def runs(client: Signoff) -> None:
     assert_type(client.executions.start("payment-processor", {"amount": "1.00"}, idempotency_key="k"), Execution)
     assert_type(client.executions.list(status="parked"), Iterator[ExecutionSummary])
@@ -95,3 +107,24 @@ async def runs_in_a_loop(client: AsyncSignoff) -> None:
     async for version in client.workflows.list():
         assert_type(version, WorkflowSummary)
     assert_type((await client.policy.get()).default, str | None)
+=======
+@tool("payments.submit", idempotent=True)
+def submit(number: int, context: ToolContext) -> str:
+    assert_type(context.deadline, datetime | None)
+    if context.cancelled:
+        raise ToolFailed("nothing was sent", retryable=False)
+    return f"{number} {context.execution_key}"
+
+
+@tool("payments.quote")
+async def quote(number: int) -> str:
+    return str(number)
+
+
+def a_tool_stays_the_function_that_it_was() -> None:
+    keep: Callable[[int, ToolContext], str] = submit
+    other: Callable[[int], Coroutine[None, None, str]] = quote
+    keep(2, ToolContext("exe_1", "payments", "submit", "payments.submit", "exe_1/submit/1"))
+    other(2).close()
+    submit("1", ToolContext("exe_1", "w", "n", "t", "k"))  # type: ignore[arg-type]
+>>>>>>> worker

@@ -1,11 +1,10 @@
 """The far side of HTTP tools: a real server on loopback that answers with bytes, whether they are HTTP or not."""
 
-import json
 import socket
 import ssl
 import threading
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 NAME = "bank.example.com"
 
@@ -15,10 +14,7 @@ class Got:
     line: str
     headers: dict[str, str]
     body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
+    names: list[str]
 
 
 class FarServer:
@@ -65,11 +61,13 @@ class FarServer:
         with connection.makefile("rb") as lines:
             first = lines.readline().decode()
             headers: dict[str, str] = {}
+            names: list[str] = []
             while (line := lines.readline()) not in (b"\r\n", b""):
                 name, _, value = line.decode().partition(":")
                 headers[name.lower()] = value.strip()
+                names.append(name.lower())
             body = lines.read(int(headers.get("content-length", "0")))
-        self.got.append(Got(first.strip(), headers, body))
+        self.got.append(Got(first.strip(), headers, body, names))
         self.asked.set()
         connection.sendall(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
 

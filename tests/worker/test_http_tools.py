@@ -88,6 +88,14 @@ def test_the_header_of_the_key_can_be_named_or_left_out(far: FarServer) -> None:
     assert not {"x-once", "idempotency-key"} & far.got[1].headers.keys()
 
 
+def test_a_header_of_the_file_takes_the_place_of_ours_and_never_that_of_the_key(far: FarServer) -> None:
+    run(tool(post(far, ", headers: {content-type: application/bank+json, ACCEPT: text/plain, idempotency-key: mine}")))
+    (got,) = far.got
+    assert (got.headers["content-type"], got.headers["accept"]) == ("application/bank+json", "text/plain")
+    assert got.headers["idempotency-key"] == "exe_1/submit/1"
+    assert got.names.count("content-type") == got.names.count("idempotency-key") == got.names.count("host") == 1
+
+
 def test_the_input_of_a_get_is_the_query(far: FarServer) -> None:
     made = tool(get(far, "/quote?v=1"))
     assert made.idempotent is True

@@ -402,8 +402,7 @@ def test_an_async_tool_that_blocks_does_not_block_the_worker() -> None:
         loop = ToolLoop()
         made = PythonTool(Declared("a.tool", blocks, False, "here"), loop)
         running = asyncio.create_task(made.run({}, CONTEXT))
-        while not begun.is_set():
-            await asyncio.sleep(0)
+        await asyncio.to_thread(begun.wait, 10)
         end.set()
         try:
             return [await running]

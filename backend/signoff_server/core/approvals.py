@@ -58,7 +58,7 @@ class Deny:
 @dataclass(frozen=True, slots=True)
 class Cancel:
     actor: Actor
-    payload: Payload | Mapping[str, Any]
+    payload: Payload
     admin: bool
 
 

@@ -40,7 +40,7 @@ def _failed(error: BaseException) -> BaseException:
     return EngineFailed(error) if panicked or isinstance(error, Exception) else error
 
 
-@lru_cache(maxsize=1_024)
+@lru_cache(maxsize=256)
 def _compiled(source: str) -> Any:
     return _engine().compile(source)
 

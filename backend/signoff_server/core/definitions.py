@@ -6,11 +6,12 @@ nothing and fetches nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any, Final
 
 from signoff_server.core import inputs
 from signoff_server.core.expressions import check_in
-from signoff_server.core.files import DefinitionInvalid, Document, Fault, parse
+from signoff_server.core.files import MAX_FAULTS, DefinitionInvalid, Document, Fault, parse
 from signoff_server.core.grammar import FILE, POLICY, schema
 from signoff_server.core.graph import (
     MAX_LOST_LEASES,
@@ -27,8 +28,11 @@ from signoff_server.core.graph import (
 )
 from signoff_server.core.policies import MAX_NAME, NO_POLICY, Complaint, Path, Policy, check_policy
 from signoff_server.core.readings import check
-from signoff_server.core.routes import END, Nodes, Region, ends, regions, unknown
+from signoff_server.core.routes import END, LINKS, Nodes, Region, ends, regions, unknown
 from signoff_server.core.shapes import milliseconds
+
+# More faults than are told, so that those which are come from the beginning of the file.
+_ENOUGH: Final = 4 * MAX_FAULTS
 
 __all__ = ["DefinitionInvalid", "Fault", "check_input", "read", "read_policy", "schema"]
 
@@ -40,9 +44,10 @@ def read(source: bytes) -> list[Definition]:
     document = parse(source)
     data = document.data
     found: dict[str, Region | None] = {}
-    complaints = [*FILE.faults(data, ()), *_together(data)]
-    if not complaints:
-        found, complaints = regions(data["nodes"], data["workflow"]["start"])
+    complaints = list(islice(chain(FILE.faults(data, ()), _together(data)), _ENOUGH))
+    if len(complaints) < _ENOUGH and all(_leads(told.path) for told in complaints):
+        found, others = regions(data["nodes"], data["workflow"]["start"])
+        complaints += others
     _refuse(document, complaints)
     return [_definition(data, found)]
 
@@ -66,6 +71,18 @@ def _refuse(document: Document, complaints: Iterable[Complaint]) -> None:
     faults = [document.fault(told.path, told.message, key=told.key) for told in complaints]
     if faults:
         raise DefinitionInvalid(faults)
+
+
+def _leads(path: Path) -> bool:
+    """Whether a fault at `path` leaves it clear which node leads where."""
+    match path:
+        case ("nodes", _, key, *_):
+            return key not in LINKS
+        case ("workflow", key, *_):
+            return key != "start"
+        case ("policy", *_):
+            return True
+    return False
 
 
 # ---------------------------------------------------------------- what several parts of a file say together

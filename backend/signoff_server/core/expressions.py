@@ -180,7 +180,7 @@ def _not_there(expression: Expression, number: int) -> str:
 Part = str | Expression
 
 
-@lru_cache(maxsize=2_048)
+@lru_cache(maxsize=256)
 def parts(text: str) -> tuple[Part, ...]:
     """A text as what stands and what is to be evaluated, by turns as they come. Raises `SyntaxFault`."""
     found: list[Part] = []
@@ -209,9 +209,19 @@ def _end_of(text: str, start: int) -> int:
     raise SyntaxFault(start, "this ${{ has no }} to end it")
 
 
-def check_in(data: Any, nodes: Collection[str]) -> list[tuple[tuple[str | int, ...], str]]:
+def check_in(data: Any, nodes: Collection[str]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is wrong with the expressions in `data`, each with the path of its text."""
-    return [(path, complaint) for path, text in texts(data) for complaint in _check_text(text, nodes)]
+    for path, text in texts(data):
+        yield from ((path, complaint) for complaint in _check_text(text, nodes))
+    yield from _check_keys(data, ())
+
+
+def _check_keys(data: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in pairs:
+        if isinstance(key, str) and _OPEN in key:
+            yield (*path, key), "an expression stands in a value, not in a key"
+        yield from _check_keys(value, (*path, key))
 
 
 def _check_text(text: str, nodes: Collection[str]) -> list[str]:

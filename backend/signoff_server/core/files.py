@@ -19,7 +19,7 @@ from yamlcore import CCoreLoader
 from signoff.protocol.canonical import MAX_DEPTH, MAX_INTEGER, MAX_KEY_BYTES, pointer_to
 
 MAX_BYTES: Final = 256 * 1024
-MAX_VALUES: Final = 10_000
+MAX_VALUES: Final = 5_000
 MAX_FAULTS: Final = 50
 # The longest number that is in range, with its sign, its base and some zeros.
 _MAX_DIGITS: Final = 24
@@ -28,7 +28,10 @@ _WRONG_NUMBER: Final = "numbers are finite and lie within ±(2^53 − 1): write 
 _FIRST_EXPONENT: Final = 1e21
 # What YAML does not call printable (1.2.2, §5.1).
 _UNPRINTABLE: Final = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+# They are read all at once, and each is held against all before it.
+_DIRECTIVE: Final = re.compile("^%", re.MULTILINE)
 _CORE: Final = "tag:yaml.org,2002:"
+_HINTS: Final = {"mapping values are not allowed in this context": "; put a text that holds `: ` in quotes"}
 _CONSTANTS: Final = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 Path = tuple[str | int, ...]
@@ -85,7 +88,8 @@ def parse(source: bytes) -> Document:
     try:
         return reader.read()
     except yaml.MarkedYAMLError as error:
-        reader.stop(error.problem_mark or error.context_mark, f"this is not YAML: {error.problem or error.context}")
+        problem = error.problem or error.context or ""
+        reader.stop(error.problem_mark or error.context_mark, f"this is not YAML: {problem}{_HINTS.get(problem, '')}")
     except yaml.YAMLError as error:
         reader.stop(None, f"this is not YAML: {error}")
     except RecursionError:
@@ -100,6 +104,9 @@ def _text(source: bytes) -> str:
     except UnicodeDecodeError as error:
         before = source[: error.start].decode("utf-8")
         raise DefinitionInvalid([_at_end_of(before, "this is not UTF-8: save the file as UTF-8")]) from None
+    if directive := _DIRECTIVE.search(text):
+        told = "directives are not allowed: no line begins with %"
+        raise DefinitionInvalid([_at_end_of(text[: directive.start()], told)])
     if bad := _UNPRINTABLE.search(text):
         raise DefinitionInvalid([_at_end_of(text[: bad.start()], f"U+{ord(bad[0]):04X} is not allowed in a file")])
     return text
@@ -134,18 +141,18 @@ class _Reader:
     def read(self) -> Document:
         loader = CCoreLoader(self.text)
         while not isinstance(event := loader.get_event(), yaml.StreamEndEvent):
-            match event:
-                case yaml.ScalarEvent():
-                    self._scalar(event, loader)
-                case yaml.CollectionStartEvent():
-                    self._open(event)
-                case yaml.CollectionEndEvent():
-                    self.frames.pop()
-                case yaml.AliasEvent():
-                    self._fault(event.start_mark, "aliases are not allowed: write the value out")
-                    self._put(None, event.start_mark)
-                case yaml.DocumentStartEvent():
-                    self._document(event)
+            # By far the most are scalars, and what is done for each of them is what a large file costs.
+            if isinstance(event, yaml.ScalarEvent):
+                self._scalar(event, loader)
+            elif isinstance(event, yaml.CollectionStartEvent):
+                self._open(event)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                self.frames.pop()
+            elif isinstance(event, yaml.AliasEvent):
+                self._fault(event.start_mark, "aliases are not allowed: write the value out")
+                self._put(None, event.start_mark)
+            elif isinstance(event, yaml.DocumentStartEvent):
+                self._document(event)
         if not self.documents:
             self.stop(None, "the file is empty")
         if self.faults:
@@ -166,8 +173,6 @@ class _Reader:
         self.documents += 1
         if self.documents > 1:
             self.stop(event.start_mark, "a file holds one document; put this one into a file of its own")
-        if event.version or event.tags:
-            self._fault(event.start_mark, "directives are not allowed: leave the lines with % out")
 
     def _open(self, event: yaml.CollectionStartEvent) -> None:
         self._plain(event)
@@ -203,7 +208,7 @@ class _Reader:
         assert isinstance(frame.value, dict)
         path = (*frame.path, key)
         told = _wrong_key(key, kind, plain=event.implicit[0])
-        if path in self.keys:
+        if key in frame.value:
             told = f"the key {key!r} stands on line {self.keys[path][0]} before"
         if told:
             self._fault(event.start_mark, told, frame.path)

@@ -66,13 +66,20 @@ class Settle:
     reason: str
 
 
-Command = approvals.Command | Begin | End | Settle
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """The run no longer asks."""
+
+
+Command = approvals.Command | Withdraw | Begin | End | Settle
 
 
 def decide(state: Approval | None, command: Command, actor: Actor, now: int) -> list[Step]:
     """What follows from a command to any approval. Raises `Refusal`."""
     if isinstance(command, Begin | End | Settle):
         return _follow(state, command, now)
+    if isinstance(command, Withdraw):
+        return _withdrawn(state, now)
     gated = state is not None and state.source.execution_id is not None
     if gated and isinstance(command, _BY_ITS_NODE):
         assert state is not None
@@ -123,6 +130,13 @@ def _follow(state: Approval | None, command: Begin | End | Settle, now: int) -> 
     if command.outcome == "unknown":
         return _event("approval.outcome_unknown", {"fence": held.fence})
     return _event("approval.outcome_reported", {"fence": held.fence, "outcome": command.outcome})
+
+
+def _withdrawn(state: Approval | None, now: int) -> list[Step]:
+    """One whose time is over, and that nobody came to record, has expired and is not cancelled."""
+    if state is None or state.status != "pending":
+        return []
+    return _event("approval.expired" if now >= state.expires_at else "approval.cancelled", {})
 
 
 def _event(type_: str, facts: dict[str, Any]) -> list[Step]:

@@ -69,10 +69,10 @@ _RETRY: Final = Fields(
         "max_delay": Field(Duration(), "the longest pause"),
     },
 )
-_NODES: Final[dict[str, dict[str, Field]]] = {
+NODES: Final[dict[str, dict[str, Field]]] = {
     "tool": {
         "tool_ref": Field(
-            Text("the name of a tool, like payments.submit", TOOL, 128), "the tool to call", required=True
+            Text("the name of a tool, written out, like payments.submit", TOOL, 128), "the tool to call", required=True
         ),
         "input": Field(Data(), "what the tool is called with; texts may hold ${{ … }}"),
         "retry": Field(_RETRY, "what happens after a reported failure"),
@@ -143,7 +143,7 @@ _WORKFLOW: Final = Fields(
     },
 )
 _TAGGED: Final = Tagged(
-    "a node", {name: Fields(f"a node of type {name}", {"type": _TYPE, **fields}) for name, fields in _NODES.items()}
+    "a node", {name: Fields(f"a node of type {name}", {"type": _TYPE, **fields}) for name, fields in NODES.items()}
 )
 _IDS: Final = Text("a node id of letters, digits, _ and -, at most 64, not beginning with a digit", NODE_ID, 64)
 FILE: Final = Fields(
@@ -159,8 +159,15 @@ FILE: Final = Fields(
 def schema() -> dict[str, Any]:
     """The JSON Schema of a workflow file (draft 2020-12), for editors."""
     made = FILE.schema()
-    for node in made["properties"]["nodes"]["additionalProperties"]["oneOf"]:
-        node["properties"]["type"] = {"description": _TYPE.about, "const": node["title"]}
+    nodes = made["properties"]["nodes"]
+    kinds = {node["title"]: node for node in nodes["additionalProperties"]["oneOf"]}
+    for name, node in kinds.items():
+        node["properties"]["type"] = {"description": _TYPE.about, "const": name}
+    kinds["wait"] |= {
+        "oneOf": [{"required": ["for"]}, {"required": ["event"]}],
+        "dependentRequired": {"timeout": ["event"], "on_timeout": ["timeout"]},
+    }
+    nodes["properties"] = {"end": kinds["end"]}
     return {"$schema": inputs.DIALECT, "title": "signoff workflow", "description": _ABOUT, **made}
 
 

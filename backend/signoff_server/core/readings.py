@@ -37,6 +37,7 @@ FUNCTIONS: Final[dict[str, tuple[int | None, int | None]]] = {
     **dict.fromkeys(["contains", "startsWith", "endsWith", "matches"], (None, 1)),
     **dict.fromkeys([f"get{part}" for part in (*_TIMES, "Milliseconds")], (None, 0)),
 }
+_NAMES: Final = ", ".join(sorted({*FUNCTIONS, *syntax.MACROS} - {name for name in FUNCTIONS if name.startswith("get")}))
 _OPERATORS: Final = frozenset(
     ["||", "&&", "==", "!=", "<", "<=", ">", ">=", "in", "+", "-", "*", "/", "%", "?:", "neg", "!"]
 )
@@ -66,7 +67,7 @@ class Expression:
 # ---------------------------------------------------------------- reading
 
 
-@lru_cache(maxsize=2_048)
+@lru_cache(maxsize=256)
 def read(text: str) -> Expression:
     """One expression. Raises `SyntaxFault` where it cannot be read at all; what else is wrong is in its `faults`."""
     hoist = _Hoist([], [])
@@ -92,7 +93,8 @@ def _refused_by_the_engine(expression: Expression) -> list[str]:
         for pattern in _patterns(expression.tree):
             cel.run("''.matches(p)", {"p": pattern})
     except cel.EngineFailed as error:
-        return [f"{error}, in {short(expression.text)}"]
+        wrong = "the pattern of matches is not a regular expression (of the kind that RE2 reads)"
+        return [f"{wrong if 'regex' in str(error) else error}, in {short(expression.text)}"]
     return []
 
 
@@ -200,13 +202,13 @@ def _wrong_call(tree: Call) -> str | None:
     if tree.name in _OPERATORS and not tree.method:
         return None
     if tree.name not in FUNCTIONS:
-        return f"unknown function {tree.name!r}; there are {', '.join(sorted((*FUNCTIONS, *syntax.MACROS)))}"
+        return f"unknown function {tree.name!r}; there are {_NAMES}, and those of timestamps like getHours"
     wanted = FUNCTIONS[tree.name][tree.method]
     if wanted is None:
         return f"it is written {'x.' if not tree.method else ''}{tree.name}({'…' if tree.name != 'has' else 'x.y'})"
     given = len(tree.parts) - tree.method
     if given != wanted:
-        return f"{tree.name} takes {wanted} arguments here, not {given}"
+        return f"{tree.name} takes {wanted} argument{'s' * (wanted != 1)} here, not {given}"
     match tree.name:
         case "has" if not isinstance(tree.parts[0], Member):
             return "has takes a field: has(input.name)"

@@ -7,12 +7,16 @@ and nothing leads out of them but their end, wherever that stands. All of it is 
 
 import difflib
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from signoff_server.core.policies import Complaint, Path
 
 END: Final = "end"
+# Among how many names a near one is looked for: each costs time.
+_MOST_NEAR: Final = 100
 _PLAIN: Final = ("next", "on_approved", "on_rejected", "on_timeout", "default")
+LINKS: Final = (*_PLAIN, "branches", "type")
 Nodes = Mapping[str, Any]
 
 
@@ -55,10 +59,14 @@ def unknown(nodes: Nodes, start: Any) -> Iterator[Complaint]:
     begin = [Link(("workflow", "start"), start)] if isinstance(start, str) else []
     for link in (*begin, *(link for name in nodes for link in links(nodes, name))):
         if link.target not in nodes and link.target != END:
-            near = difflib.get_close_matches(link.target, [*nodes, END], 1)
-            yield Complaint(link.path, f"there is no node {link.target!r}{f'; is it {near[0]!r}?' if near else ''}")
+            yield Complaint(link.path, f"there is no node {link.target!r}{_suggestion(link.target, nodes)}")
         elif link.opens and ends(nodes, link.target):
             yield Complaint(link.path, "a branch begins with a node that does something, not with the end")
+
+
+def _suggestion(target: str, nodes: Nodes) -> str:
+    near = difflib.get_close_matches(target, [*islice(nodes, _MOST_NEAR), END], 1)
+    return f"; is it {near[0]!r}?" if near else ""
 
 
 def ends(nodes: Nodes, target: str) -> bool:
@@ -78,10 +86,8 @@ def regions(nodes: Nodes, start: str) -> tuple[dict[str, Region | None], list[Co
             continue
         if link.target not in found:
             found[link.target] = region
-            inner = (
-                (each, Region(link.target, each.target) if each.opens else region) for each in links(nodes, link.target)
-            )
-            pending.extend(reversed(list(inner)))
+            onward = [(each, _inside(each, link.target, region)) for each in links(nodes, link.target)]
+            pending.extend(reversed(onward))
         elif found[link.target] != region:
             complaints.append(Complaint(link.path, _crossing(link.target, found[link.target], region)))
     told = "no way leads here from start: lead one here, or leave the node out"
@@ -89,8 +95,11 @@ def regions(nodes: Nodes, start: str) -> tuple[dict[str, Region | None], list[Co
     return found, complaints
 
 
+def _inside(link: Link, name: str, region: Region | None) -> Region | None:
+    return Region(name, link.target) if link.opens else region
+
+
 def _crossing(target: str, owner: Region | None, region: Region | None) -> str:
-    there, here = (f"in {each}" if each else "in no branch" for each in (owner, region))
-    return (
-        f"{target!r} is {there}, and this leads to it as {here}: a branch is entered and left only by its parallel node"
-    )
+    there, here = (str(each or "no branch") for each in (owner, region))
+    told = "a branch is entered and left only by its parallel node"
+    return f"{target!r} is in {there}, and this leads to it from {here}: {told}"

@@ -196,7 +196,7 @@ class Named:
 
     def faults(self, data: Any, path: Path) -> Iterator[Complaint]:
         if not isinstance(data, dict) or len(data) < self.least:
-            yield Complaint(path, f"{self.name}, not {_shown(data)}")
+            yield Complaint(path, f"{self.name}, at least {self.least}, not {_shown(data)}")
             return
         for key, value in data.items():
             for told in self.names.faults(key, (*path, key)):
@@ -216,7 +216,7 @@ def _shown(data: Any) -> str:
         case bool():
             return "true" if data else "false"
         case dict():
-            return "a mapping"
+            return "a mapping" if data else "an empty mapping"
         case list():
             return "a list"
     text = repr(data)

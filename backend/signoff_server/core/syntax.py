@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import islice
 from typing import Final, NamedTuple, NoReturn
 
 from signoff_server.core.trees import (
@@ -27,6 +27,7 @@ from signoff_server.core.trees import (
 )
 
 MAX_LENGTH: Final = 2_000
+MAX_TOKENS: Final = 500
 MAX_DEPTH: Final = 24
 MACROS: Final = {"all": (2,), "exists": (2,), "exists_one": (2,), "map": (2, 3), "filter": (2,)}
 # Words of the language: no name is one, and only the first row may not stand behind a dot either.
@@ -60,12 +61,13 @@ class SyntaxFault(Exception):
         self.message = message
 
 
-@lru_cache(maxsize=1_024)
 def parse(text: str) -> Tree:
     """The tree of one whole expression. Raises `SyntaxFault`."""
     if len(text) > MAX_LENGTH:
         raise SyntaxFault(0, f"an expression has at most {MAX_LENGTH} characters, not {len(text)}")
-    parser = _Parser(text, list(tokens(text)))
+    parser = _Parser(text, list(islice(tokens(text), MAX_TOKENS + 1)))
+    if len(parser.tokens) > MAX_TOKENS:
+        raise SyntaxFault(0, f"an expression has at most {MAX_TOKENS} words and signs")
     tree = parser.expression(MAX_DEPTH)
     parser.expect("end")
     _check_height(tree, MAX_DEPTH)
@@ -96,6 +98,10 @@ def tokens(text: str, start: int = 0) -> Iterator[Token]:
 def _unread(rest: str) -> str:
     if rest.startswith(('"', "'")):
         return "this text does not end on its line"
+    if rest.startswith("${{"):
+        return "here an expression stands bare, without ${{ and }}"
+    if rest.startswith("="):
+        return "to compare, write =="
     return f"{rest[0]!r} is not part of an expression"
 
 

@@ -7,7 +7,7 @@ what has not begun and leaves what is running to its report; `end` says whether 
 from collections.abc import Mapping
 from typing import Any
 
-from signoff_server.core import approvals
+from signoff_server.core import gates
 from signoff_server.core.events import SCHEMA, SYSTEM, Actor, Event, Payload, Recorded, Step, Tell
 from signoff_server.core.execution_state import MOVING, Execution, Visit, evolve
 from signoff_server.core.gates import Closed
@@ -69,7 +69,7 @@ class Turn:
                 continue
             self.of(visit, "cancelled", {})
             if visit.status == "awaiting_approval" and visit.approval is not None:
-                self.tell(visit.approval, approvals.Cancel(SYSTEM, {}, admin=True), SYSTEM)
+                self.tell(visit.approval, gates.Withdraw(), SYSTEM)
 
     def end(self) -> list[Step]:
         """All steps, with what they make of the run as a whole."""

@@ -159,8 +159,8 @@ class Executions:
 
     def committed(self, what: Committed) -> None:
         """Whatever a commit made ready goes on at once; should this process die first, the agenda sees to it."""
-        for change in what.changes:
-            state = change.state
+        last = {change.event.subject: change.state for change in what.changes}
+        for state in last.values():
             if isinstance(state, Execution) and state.ready:
                 task = asyncio.create_task(self._advance_soon(what.project, state.id))
                 self._tasks.add(task)

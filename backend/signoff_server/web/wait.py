@@ -27,11 +27,12 @@ async def hold(call: Call, approval: str, seconds: int) -> ApprovalView:
 
 
 async def hold_run(call: Call, execution: str, seconds: int, seen: int) -> ExecutionView:
-    """The run once it is no longer `running`, or, with `seen`, once it has more events than that."""
+    """The run once it is no longer `running`; with `seen`, once it has more events than that, or is over."""
 
     async def look(_woken: bool) -> tuple[ExecutionView, bool]:
         view = await call.server.executions.get(call.caller, execution)
-        return view, view.version > seen if seen else view.state.status != "running"
+        news = view.version > seen if seen else view.state.status != "running"
+        return view, news or view.state.over
 
     return await until(call, (execution,), seconds, look)
 

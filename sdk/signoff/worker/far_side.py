@@ -180,17 +180,16 @@ def _port(url: httpx.URL) -> int:
     return url.port if url.port is not None else 443 if url.scheme == "https" else 80
 
 
-def _headers(request: Request, url: httpx.URL) -> dict[str, str]:
-    named = url.netloc.decode("ascii")
-    return {
-        "User-Agent": f"signoff-worker/{__version__}",
-        "Accept": "application/json",
-        **request.headers,
-        # A packed reply could be of any size once it is unpacked.
-        "Accept-Encoding": "identity",
-        "Connection": "close",
-        "Host": named,
-    }
+def _headers(request: Request, url: httpx.URL) -> httpx.Headers:
+    """A later one of the same name, in whatever case, takes the place of an earlier one."""
+    headers = httpx.Headers({"User-Agent": f"signoff-worker/{__version__}", "Accept": "application/json, */*;q=0.5"})
+    for name, value in request.headers.items():
+        headers[name] = value
+    # A packed reply could be of any size once it is unpacked.
+    headers["Accept-Encoding"] = "identity"
+    headers["Connection"] = "close"
+    headers["Host"] = url.netloc.decode("ascii")
+    return headers
 
 
 async def _read(reply: httpx.Response) -> Reply:

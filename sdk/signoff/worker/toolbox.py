@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from signoff.errors import ConfigurationError, printable
 from signoff.protocol.workflows import MAX_TOOLS, OfferedTool
+from signoff.worker.addresses import allowed
 from signoff.worker.context import ToolContext
 from signoff.worker.declaring import declared
 from signoff.worker.far_side import FarSide
@@ -71,6 +72,7 @@ def load(
     files: Sequence[Path], *, variables: Mapping[str, str], allow: tuple[str, ...] = (), hidden: Iterable[str] = ()
 ) -> Toolbox:
     """Runs the Python files and reads the YAML files. `hidden` are more secrets. Raises `ConfigurationError`."""
+    allowed(allow)
     begin = len(declared)
     read: list[ToolsFile] = []
     for file in files:
