@@ -225,20 +225,21 @@ class Generated:
                 each["id"] = approval["id"]
             if case.path.endswith("/signal"):
                 case.body["name"] = chance.choice(["paid", "paid", "other"])
-        real = {"workflow_id": WORKFLOW, "version": target.runs.version, "status": "parked"}
+        real = {"workflow_id": WORKFLOW, "version": target.runs.version}
         real |= {"subject": approval["id"], "requested_by": "app", "name": "pay*", "q": "rent", "type": "approval.*"}
         case.query.update({name: real[name] for name in case.query.keys() & real.keys()})
         if "Idempotency-Key" in case.headers and chance.random() < 0.7:
             case.headers["Idempotency-Key"] = chance.choice(["k1", "k2"])
 
     def _file(self, case: Any, chance: random.Random) -> Any:
-        """A YAML body: good, good but for one place, or hostile. Bytes go out as they are."""
-        of_policy = case.path == "/v1/policy"
-        good = '{"blocked_tools": ["never.*"]}' if of_policy else self._target.runs.source()
+        """A YAML body: good, good but for one place, or hostile. Bytes go out as they are, and count as bad form."""
+        good = (
+            {"blocked_tools": ["never.*"]} if case.path == "/v1/policy" else yaml.safe_load(self._target.runs.source())
+        )
         luck = chance.random()
         if luck < 0.35:
-            return good.encode()
-        return mutated(yaml.safe_load(good), chance) if luck < 0.8 else chance.choice(HOSTILE)
+            return good
+        return mutated(good, chance) if luck < 0.8 else chance.choice(HOSTILE)
 
 
 def _drawn(strategy: Any, number: int, start: int) -> list[Any]:
