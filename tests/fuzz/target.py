@@ -1,4 +1,4 @@
-"""What is fuzzed: a real `signoff serve` with two projects, a cast of principals, and approvals and runs in every state."""
+"""What is fuzzed: a real `signoff serve`, two projects, a cast of principals, approvals and runs in every state."""
 
 import asyncio
 import json
@@ -6,10 +6,12 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections import defaultdict, deque
 from pathlib import Path
 from typing import Any, Final, Self
 
+from signoff_server import limits
 from signoff_server.app import open_server
 from signoff_server.core.events import SYSTEM
 from signoff_server.settings import Settings
@@ -52,6 +54,7 @@ class Target:
             raise AssertionError(f"the server did not start: {self.log.read_text()}")
         self.url: str = json.loads(line)["url"]
         self._client = Plain(self.url)
+        self._called = 0.0
         self._states: dict[str, deque[Approval]] = defaultdict(lambda: deque(maxlen=_KEPT))
         self._made = 0
         self.runs = Runs(self._call)
@@ -60,8 +63,6 @@ class Target:
 
     def top_up(self) -> None:
         """One more approval and run in each state. What is redeemed now has an unknown outcome a second later."""
-        # The server closes what was idle while cases were drawn.
-        self._client.close()
         self._keep("redeemed", self.fresh("redeemed"), self.fresh("redeemed"))
         self._keep("pending", self.ask(), self.ask(reviewers=["user:alice"], expires_in=3_600))
         self._keep("expired", self.ask(expires_in=1))
@@ -106,6 +107,10 @@ class Target:
         return self._call(who, "POST", path, body, **headers)
 
     def _call(self, who: str, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        # The server closes what was idle for longer, while cases were drawn or judged.
+        if time.monotonic() - self._called > limits.IDLE_SECONDS / 2:
+            self._client.close()
+        self._called = time.monotonic()
         reply = self._client.call(method, path, self.keys[who], body, **headers)
         assert reply.status in (200, 201), (path, reply)
         return reply.body
