@@ -18,8 +18,9 @@ def test_the_list_has_its_columns(run: Run, fake: FakeServer) -> None:
     result = run("executions")
     assert (result.exit_code, result.stderr) == (0, "")
     header, first, second = result.stdout.splitlines()
-    assert header.split() == ["AGE", "WORKFLOW", "STATUS", "STARTED", "BY", "ID", "FAILURE"]
-    assert first.split() == ["3m", "payment-processor", "0.1.0", "parked", "payments-app", f"exe_{2:026d}"]
+    assert header.split() == ["AGE", "WORKFLOW", "STATUS", "STARTED", "BY", "ID", "REMARK"]
+    assert first.split()[:6] == ["3m", "payment-processor", "0.1.0", "parked", "payments-app", f"exe_{2:026d}"]
+    assert first.endswith("submit_payment: a reviewer's decision")
     assert second.split()[3] == "failed"
     assert second.endswith("approval_rejected at submit_payment by alice (human): too much")
     assert fake.asked[0].headers["authorization"] == f"Bearer {APP_KEY}"

@@ -66,6 +66,7 @@ def summary(number: int = 1, status: str = "parked", **changes: Any) -> dict[str
         "started_at": at(minutes=3, seconds=20),
         "updated_at": at(minutes=1),
         "ended_at": at(minutes=1) if over else None,
+        "awaits": "submit_payment: a reviewer's decision" if status == "parked" else None,
         "failure": failure() if status == "failed" else None,
     } | changes
     return workflows.ExecutionSummary.model_validate(fields).model_dump(mode="json")

@@ -131,7 +131,16 @@ def test_the_schema_accepts_every_good_file(path: Path) -> None:
 
 # What only the whole file shows, or what JSON Schema cannot say.
 BEYOND_A_SCHEMA = {
-    *("approvals", "branches", "empty", "expressions", "not_yaml", "schema_in_a_circle", "unknown_names"),
+    *(
+        "approvals",
+        "branches",
+        "input_shape",
+        "empty",
+        "expressions",
+        "not_yaml",
+        "schema_in_a_circle",
+        "unknown_names",
+    ),
     *("region_entered", "region_in_region", "region_left", "regions_shared", "unreachable", "yaml_tricks"),
 }
 
@@ -280,9 +289,32 @@ def test_a_schema_reaches_nothing_outside_itself(input_schema: dict[str, Any], m
 
 
 def test_references_that_multiply_are_counted() -> None:
-    defined: dict[str, object] = {f"d{at}": {"allOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 2} for at in range(60)}
+    defined: dict[str, object] = {f"d{at}": {"allOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 4} for at in range(15)}
     with pytest.raises(DefinitionInvalid, match="too large"):
-        with_input({"$ref": "#/$defs/d0", "$defs": {**defined, "d60": True}})
+        with_input({"$ref": "#/$defs/d0", "$defs": {**defined, "d15": True}})
+
+
+@pytest.mark.parametrize("size", [30, 300, 600])
+def test_references_that_go_too_deep_are_refused(size: int) -> None:
+    defined: dict[str, object] = {f"d{at}": {"$ref": f"#/$defs/d{at + 1}"} for at in range(size)}
+    if size < 40:
+        definition = with_input({"$ref": "#/$defs/d0", "$defs": {**defined, f"d{size}": {"required": ["a"]}}})
+        assert check_input(definition, {}) == [("", "'a' is a required property")]
+    else:
+        with pytest.raises(DefinitionInvalid, match=r"too deep|too far"):
+            with_input({"$ref": "#/$defs/d0", "$defs": {**defined, f"d{size}": True}})
+
+
+def test_a_schema_has_so_many_patterns() -> None:
+    with pytest.raises(DefinitionInvalid, match="at most 100 patterns"):
+        with_input({"properties": {f"p{at}": {"pattern": "a"} for at in range(101)}})
+
+
+def test_expressions_have_a_length_together() -> None:
+    nodes = "".join(f"      k{at}: ${{{{ {'1+' * 200}1 }}}}\n" for at in range(200))
+    source = f"workflow: {{id: a, version: 1.0.0, start: a}}\nnodes:\n  a:\n    type: tool\n    input:\n{nodes}"
+    with pytest.raises(DefinitionInvalid, match="have together"):
+        read(f"{source}    tool_ref: t\n    next: end\n".encode())
 
 
 def test_reading_a_file_runs_nothing_and_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,8 @@
 """What a type checker makes of the public API: `make check` runs mypy over this file, and nothing runs it."""
 
-<<<<<<< HEAD
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-=======
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import datetime
->>>>>>> worker
+from pathlib import Path
 from typing import assert_type
 
 from signoff import (
@@ -20,14 +16,11 @@ from signoff import (
     ExecutionFailure,
     ExecutionSummary,
     Signoff,
-<<<<<<< HEAD
+    ToolContext,
+    ToolFailed,
     Workflow,
     WorkflowInvalid,
     WorkflowSummary,
-=======
-    ToolContext,
-    ToolFailed,
->>>>>>> worker
     approval_required,
     require_approval,
     require_approval_async,
@@ -73,7 +66,6 @@ def the_signature_is_kept() -> None:
     gated(missing=1)  # type: ignore[call-arg]
 
 
-<<<<<<< HEAD
 def runs(client: Signoff) -> None:
     assert_type(client.executions.start("payment-processor", {"amount": "1.00"}, idempotency_key="k"), Execution)
     assert_type(client.executions.list(status="parked"), Iterator[ExecutionSummary])
@@ -107,7 +99,8 @@ async def runs_in_a_loop(client: AsyncSignoff) -> None:
     async for version in client.workflows.list():
         assert_type(version, WorkflowSummary)
     assert_type((await client.policy.get()).default, str | None)
-=======
+
+
 @tool("payments.submit", idempotent=True)
 def submit(number: int, context: ToolContext) -> str:
     assert_type(context.deadline, datetime | None)
@@ -127,4 +120,3 @@ def a_tool_stays_the_function_that_it_was() -> None:
     keep(2, ToolContext("exe_1", "payments", "submit", "payments.submit", "exe_1/submit/1"))
     other(2).close()
     submit("1", ToolContext("exe_1", "w", "n", "t", "k"))  # type: ignore[arg-type]
->>>>>>> worker

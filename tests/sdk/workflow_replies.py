@@ -65,6 +65,7 @@ def run(**changes: Any) -> dict[str, Any]:
         "started_at": THEN,
         "updated_at": THEN,
         "ended_at": None,
+        "awaits": None,
         "failure": None,
         **changes,
     }

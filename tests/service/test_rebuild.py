@@ -14,12 +14,20 @@ from signoff_server.store.tables import EVENTS, PROJECTS
 from tests.support.databases import Databases, only
 from tests.support.project import Project, cast, serving
 from tests.support.tables import derived
+from tests.support.workflows import held, parked, settle, start
 
 Damage = Callable[[Connection], Any]
+YAML = {"Content-Type": "application/yaml"}
+WAITS = """
+workflow: {id: waits, version: 1.0.0, start: rest}
+nodes:
+  rest: {type: wait, event: go, timeout: 1h, next: end}
+"""
 
 
 def live(project: Project) -> None:
     """Something of everything."""
+    runs(project)
     project.ask(key="k", context={"amount": "5"}, summary="Rent", reviewers=["user:alice"], expires_in=60)
     project.call("app", "POST", f"/v1/approvals/{project.ask()['id']}/cancel", key="c")
     project.decide(project.ask()["id"], "rejected")
@@ -35,13 +43,34 @@ def live(project: Project) -> None:
     )
 
 
-@pytest.fixture
-def engines(databases: Databases) -> Iterator[Engines]:
+def runs(project: Project) -> None:
+    """A policy, a run at its gate, one at work, one that waits, one that is over, and a cancelled one."""
+    put = project.call("admin", "PUT", "/v1/policy", content="blocked_tools: ['x.*']", headers=YAML)
+    assert put.status_code == 200, put.text
+    parked(project)
+    settle(project, held(project), output={"done": True})
+    held(project)
+    for what in ("signal", "cancel"):
+        execution = start(project, WAITS, key=what)["id"]
+        body = {"name": "stop", "payload": {"n": 1}} if what == "signal" else {}
+        reply = project.call("starter", "POST", f"/v1/executions/{execution}/{what}", json=body, key=f"{what} 2")
+        assert reply.status_code == 200, reply.text
+
+
+@pytest.fixture(scope="module")
+def lived(databases: Databases) -> Any:
+    """What two projects leave behind, lived once for all tests."""
     content, casts = cast(databases)
     with databases.ready(content) as database:
         with serving(database, casts) as both:
             for project in both:
                 live(project)
+        return databases.taken(database)
+
+
+@pytest.fixture
+def engines(databases: Databases, lived: Any) -> Iterator[Engines]:
+    with databases.ready(lived) as database:
         made = open_engines(database)
         yield made
         made.close()
@@ -72,7 +101,8 @@ def test_an_open_lease_begins_anew(engines: Engines) -> None:
     with engines.writer.begin() as connection:
         rebuild(connection, 1_000)
         due = agenda.claim(connection, [LEASE_QUEUE], 61_000, 10)
-    assert len(due) == 2
+    # In each of two projects a redemption and a work item.
+    assert sorted(one.subject[:3] for one in due) == ["apr", "apr", "wrk", "wrk"]
     assert {one.fence for one in due} == {1}
 
 

@@ -17,11 +17,19 @@ class RunningServer:
     """Started and ready when it is made. Killing it and starting it again keeps folder, port, database and keys."""
 
     def __init__(
-        self, folder: Path, *, database: str | None = None, env: Mapping[str, str] | None = None, code: str = DEV
+        self,
+        folder: Path,
+        *,
+        database: str | None = None,
+        env: Mapping[str, str] | None = None,
+        code: str = DEV,
+        worker: bool = False,
     ) -> None:
         self.folder = folder
         self.database = database or str(folder / ".signoff" / "signoff.db")
         self._arguments = [] if database is None else ["--database", database]
+        # The process of a worker takes its time to start, too.
+        self._arguments += [] if worker else ["--no-worker"]
         self._env = dict(env or {})
         self._code = code
         # Bound and never listening: the server may take this port, and nobody else does while the server is dead.
@@ -55,6 +63,7 @@ class RunningServer:
         self.project: str = ready["project"]
         self.app_key: str = ready["app_key"]
         self.reviewer_key: str = ready["reviewer_key"]
+        self.worker_key: str = ready["worker_key"]
         self.shown_database: str = ready["database"]
         self.pid: int = ready["pid"]
 

@@ -195,6 +195,16 @@ async def test_a_thread_beyond_its_deadline_is_unknown_and_tells_late_what_it_di
 
 
 @in_a_loop
+async def test_what_is_still_unknown_late_is_not_told_twice() -> None:
+    async with stage(Tool(can_stop=False)) as it:
+        await it.begin(item(left=20))
+        await it.time.move(20)
+        it.tool.end(Unknown("no idea"))
+        await turn()
+        assert len(it.reports) == 1
+
+
+@in_a_loop
 async def test_a_deadline_that_is_over_starts_nothing() -> None:
     async with stage() as it:
         it.queue.offer(item(left=0))
@@ -288,6 +298,28 @@ async def test_draining_waits_for_as_long_as_it_takes() -> None:
         it.worker.stop()
         await it.time.move(1)
         await until(it.running.done)
+
+
+@in_a_loop
+async def test_draining_leaves_a_thread_that_outlived_its_deadline() -> None:
+    async with stage(Tool(can_stop=False), grace=30) as it:
+        await it.begin(item(left=20))
+        await it.time.move(20)
+        it.worker.drain()
+        await until(it.running.done)
+
+
+@in_a_loop
+async def test_stopping_hears_a_thread_that_outlived_its_deadline() -> None:
+    async with stage(Tool(can_stop=False), grace=30) as it:
+        await it.begin(item(left=20))
+        await it.time.move(20)
+        it.worker.stop()
+        await it.time.move(29)
+        assert not it.running.done()
+        it.tool.end()
+        await until(it.running.done)
+        assert it.reports[1:] == [("wrk_1", {"ok": True})]
 
 
 @in_a_loop

@@ -91,6 +91,12 @@ def test_what_is_wrong_is_told(tmp_path: Path, files: dict[str, str], told: str)
     assert told in str(raised.value)
 
 
+def test_what_a_file_raises_shows_no_secret(tmp_path: Path) -> None:
+    text = "b.one: {kind: http, method: GET, url: 'https://x/', headers: {A: '${env:TOKEN}'}}"
+    with pytest.raises(ConfigurationError, match=r"ValueError: no \[redacted\] \(line 1\)"):
+        box(tmp_path, tools_py="raise ValueError('no tok-4711')", tools_yaml=text)
+
+
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     for name in ("mine.py", "mine.yaml", "mine.yml"):
         with pytest.raises(ConfigurationError, match=r"There is no .*mine\.y?"):

@@ -15,7 +15,8 @@ class EngineFailed(Exception):
     """Not a program, or one that has no value; `kind` is the name of the engine's own exception."""
 
     def __init__(self, error: BaseException) -> None:
-        super().__init__(_first_line(error))
+        line = _first_line(error)
+        super().__init__("".join(character if character.isprintable() else "�" for character in line))
         self.kind = type(error).__name__
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from signoff_server.core import regexes
 from signoff_server.core.trees import (
     Call,
     Index,
@@ -28,7 +29,6 @@ MAX_ITEMS: Final = 1_000
 # Characters that cost as much as a number.
 _CHARACTERS: Final = 16
 _LARGEST: Final = 310
-_REGEX: Final = 2_000
 
 
 class TooCostly(Exception):
@@ -58,14 +58,15 @@ class Size:
 
 def size_of(value: Any, most: int = MAX_COST) -> Size:
     """The size of plain data; it stops to count beyond `most`."""
-    match value:
-        case dict():
-            parts = [weigh(part, most) for part in (*value.values(), *value)]
-        case list():
-            parts = [weigh(part, most) for part in value]
-        case _:
-            return Size(weigh(value, most))
-    return Size(1 + sum(parts), len(value), max(parts, default=1))
+    if not isinstance(value, dict | list):
+        return Size(weigh(value, most))
+    weight = each = 1
+    for part in (*value.values(), *value) if isinstance(value, dict) else value:
+        heavy = weigh(part, most)
+        weight, each = weight + heavy, max(each, heavy)
+        if weight > most:
+            break
+    return Size(weight, len(value), each)
 
 
 def weigh(value: Any, most: int = MAX_COST) -> int:
@@ -146,10 +147,11 @@ class _Estimate:
         return Size()
 
     def regex(self, tree: Call, weight: int) -> int:
-        """It is compiled each time; each character is held against each part of the pattern at most."""
         pattern = tree.parts[1]
-        signs = len(pattern.value) if isinstance(pattern, Literal) and isinstance(pattern.value, str) else MAX_COST
-        return signs * (_REGEX + weight * _CHARACTERS // 10)
+        if not isinstance(pattern, Literal) or not isinstance(pattern.value, str):
+            return MAX_COST
+        build, search = regexes.cost_of(pattern.value)
+        return build + search * weight * _CHARACTERS // 100
 
     def macro(self, tree: Macro) -> Size:
         over = self.of(tree.over)

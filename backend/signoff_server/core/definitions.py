@@ -6,11 +6,11 @@ nothing and fetches nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Final
 
 from signoff_server.core import inputs
-from signoff_server.core.expressions import check_in
+from signoff_server.core.expressions import check_in, texts
 from signoff_server.core.files import MAX_FAULTS, DefinitionInvalid, Document, Fault, parse
 from signoff_server.core.grammar import FILE, POLICY, schema
 from signoff_server.core.graph import (
@@ -27,10 +27,16 @@ from signoff_server.core.graph import (
     Wait,
 )
 from signoff_server.core.policies import MAX_NAME, NO_POLICY, Complaint, Path, Policy, check_policy
-from signoff_server.core.readings import check
+from signoff_server.core.readings import NO_SHAPE, Shape, check
 from signoff_server.core.routes import END, LINKS, Nodes, Region, ends, regions, unknown
 from signoff_server.core.shapes import milliseconds
 
+MAX_EXPRESSIONS: Final = 64 * 1024
+_TOO_LONG: Final = "the texts with expressions have together, with 500 for each call of matches,"
+# How many characters a pattern counts for: each is tried when it is read.
+_PATTERN: Final = 500
+# Where texts may hold expressions.
+_FILLED: Final = ("input", "context", "description")
 # More faults than are told, so that those which are come from the beginning of the file.
 _ENOUGH: Final = 4 * MAX_FAULTS
 
@@ -44,7 +50,9 @@ def read(source: bytes) -> list[Definition]:
     document = parse(source)
     data = document.data
     found: dict[str, Region | None] = {}
-    complaints = list(islice(chain(FILE.faults(data, ()), _together(data)), _ENOUGH))
+    complaints = list(islice(FILE.faults(data, ()), _ENOUGH))
+    sound = not any(told.path[:2] == ("workflow", "input_schema") for told in complaints)
+    complaints += islice(_together(data, sound), _ENOUGH - len(complaints))
     if len(complaints) < _ENOUGH and all(_leads(told.path) for told in complaints):
         found, others = regions(data["nodes"], data["workflow"]["start"])
         complaints += others
@@ -88,20 +96,24 @@ def _leads(path: Path) -> bool:
 # ---------------------------------------------------------------- what several parts of a file say together
 
 
-def _together(data: Any) -> Iterator[Complaint]:
-    """Told of a file in any state, so that one fault does not hide another."""
+def _together(data: Any, sound: bool) -> Iterator[Complaint]:
+    """Told of a file in any state, so that one fault does not hide another; `sound` is its input schema."""
     nodes = data.get("nodes") if isinstance(data, dict) else None
     workflow = data.get("workflow") if isinstance(data, dict) else None
     workflow = workflow if isinstance(workflow, dict) else {}
     if not isinstance(nodes, dict):
         return
+    shape = inputs.shape_of(workflow.get("input_schema")) if sound else NO_SHAPE
     whole = {name: node for name, node in nodes.items() if isinstance(node, dict)}
     readable = [name for name, node in whole.items() if node.get("type") not in (END, "condition")]
     if len(whole) == len(nodes):
         yield from unknown(nodes, workflow.get("start"))
+    if sum(_length(node) for node in whole.values()) > MAX_EXPRESSIONS:
+        yield Complaint(("nodes",), f"{_TOO_LONG} at most {MAX_EXPRESSIONS} characters")
+        return
     for name, node in whole.items():
         yield from _of_node(name, node, ("nodes", name), workflow.get("id"))
-        yield from _expressions(node, ("nodes", name), readable)
+        yield from _expressions(node, ("nodes", name), readable, shape)
 
 
 def _of_node(name: str, node: Mapping[str, Any], path: Path, workflow: Any) -> Iterator[Complaint]:
@@ -127,15 +139,26 @@ def _of_wait(node: Mapping[str, Any], path: Path) -> Iterator[Complaint]:
             yield Complaint((*path, key), f"{key} goes with {wanted}, which is missing", key=True)
 
 
-def _expressions(node: Mapping[str, Any], path: Path, readable: list[str]) -> Iterator[Complaint]:
-    for key in ("input", "context", "description"):
-        for place, told in check_in(node.get(key), readable):
+def _expressions(node: Mapping[str, Any], path: Path, readable: list[str], shape: Shape) -> Iterator[Complaint]:
+    for key in _FILLED:
+        for place, told in check_in(node.get(key), readable, shape):
             yield Complaint((*path, key, *place), told)
+    for at, when in _conditions(node):
+        for told in check(when, readable, "condition", shape):
+            yield Complaint((*path, "branches", at, "when"), told)
+
+
+def _conditions(node: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
     branches = node.get("branches")
     for at, branch in enumerate(branches if isinstance(branches, list) else ()):
-        when = branch.get("when") if isinstance(branch, dict) else None
-        for told in check(when, readable) if isinstance(when, str) and when else ():
-            yield Complaint((*path, "branches", at, "when"), told)
+        if isinstance(branch, dict) and isinstance(when := branch.get("when"), str) and when:
+            yield at, when
+
+
+def _length(node: Mapping[str, Any]) -> int:
+    """Of all that is to be read as expressions."""
+    read = [text for key in _FILLED for _, text in texts(node.get(key))] + [when for _, when in _conditions(node)]
+    return sum(len(text) + _PATTERN * text.count("matches") for text in read)
 
 
 # ---------------------------------------------------------------- the graph

@@ -115,7 +115,8 @@ def enter(turn: Turn, entry: Entry) -> None:
     """Into one node that is ready."""
     if turn.state.steps >= turn.state.max_steps:
         message = f"The run has made {turn.state.steps} steps, which is all that limits.max_steps allows."
-        entry = Fault(entry.node, entry.visit, _type(entry), "max_steps", message)
+        turn.fail("max_steps", entry.node, message)
+        return
     match entry:
         case Work():
             _add(turn, entry, "scheduled", _of_tool(entry) | {"due_at": to_text(turn.now)}, entry.payload)
@@ -159,7 +160,8 @@ def _of_tool(entry: Work | Gate) -> dict[str, Any]:
 
 
 def _pause(turn: Turn, entry: Pause) -> None:
-    if entry.kept is not None:
+    # A signal is taken once, also where several nodes that are entered together wait for its like.
+    if entry.kept is not None and any(name == entry.event for name, _ in turn.state.signals):
         _add(turn, entry, "completed", {"event": entry.event, "next": entry.next}, entry.kept)
         return
     length = entry.duration if entry.event is None else entry.timeout

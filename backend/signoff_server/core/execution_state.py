@@ -70,6 +70,11 @@ class Visit:
     worker: str | None = None
     input_seq: int | None = None
 
+    @property
+    def unheard(self) -> bool:
+        """Whether it was handed out and nobody said yet what came of that."""
+        return self.fence > self.settled
+
 
 @dataclass(frozen=True, slots=True)
 class Execution:
@@ -262,7 +267,7 @@ def _moved(visit: Visit, what: str, event: Recorded) -> Visit:
             more = visit.failures + 1
             return replace(visit, status="retrying", due_at=due_at, failures=more, settled=visit.fence)
         case "outcome_unknown":
-            return replace(visit, status="outcome_unknown")
+            return replace(visit, status="outcome_unknown", due_at=None)
         case "resolved":
             until = facts.get("approved_until")
             return replace(

@@ -199,7 +199,7 @@ def _take(turn: Turn, command: Take) -> None:
     due = visit is not None and visit.status in ("scheduled", "retrying") and turn.now >= (visit.due_at or 0)
     if visit is None or not due or turn.state.over:
         raise Refusal("stale_fence", "This item is not to be had just now.")
-    if visit.approved_until is not None and turn.now >= visit.approved_until:
+    if _lapsed(turn, visit):
         _lapse(turn, visit)
         return
     facts = {
@@ -217,7 +217,11 @@ def _take(turn: Turn, command: Take) -> None:
 def _withhold(turn: Turn, visit: Visit | None, message: str) -> None:
     if visit is None or visit.status not in ("scheduled", "retrying") or turn.state.over:
         return
-    turn.of(visit, "failed", {"code": "withheld"}, {"message": message})
+    if visit.unheard:
+        turn.lose_sight(visit, {"message": message})
+    else:
+        turn.of(visit, "failed", {"code": "withheld"}, {"message": message})
+        turn.end_use(visit, "failed")
     turn.fail("withheld", visit.node, message)
 
 
@@ -227,15 +231,15 @@ def _report(turn: Turn, command: Report) -> None:
         raise Refusal("stale_fence", "This fence no longer counts: the item was handed on, or settled.")
     if command.outcome == "completed":
         turn.of(visit, "completed", {"fence": visit.fence}, command.payload)
-        _end_use(turn, visit, "succeeded")
+        turn.end_use(visit, "succeeded")
     elif command.outcome == "unknown":
-        _lose(turn, visit, command.fence)
+        _lose(turn, visit, command.fence, command.payload)
     elif command.again and visit.failures + 1 < visit.retry.max_attempts and not turn.state.over:
         due_at = to_text(turn.now + pause(visit))
         turn.of(visit, "retry_scheduled", {"fence": visit.fence, "due_at": due_at}, command.payload)
     else:
         turn.of(visit, "failed", {"fence": visit.fence, "code": "tool_failed"}, command.payload)
-        _end_use(turn, visit, "failed")
+        turn.end_use(visit, "failed")
         turn.fail("tool_failed", visit.node, f"{command.message} (attempt {visit.attempt})")
 
 
@@ -246,34 +250,32 @@ def pause(visit: Visit) -> int:
     return min(retry.max_delay, retry.base_delay * factor)
 
 
-def _lose(turn: Turn, visit: Visit | None, fence: int) -> None:
-    """Nobody knows what came of the attempt with this fence."""
+def _lose(turn: Turn, visit: Visit | None, fence: int, payload: Payload | None = None) -> None:
+    """Nobody knows what came of the attempt with this fence; `payload` is what its worker says of that."""
     if visit is None or visit.status != "running" or visit.fence != fence:
         return
     safe = visit.approval is None or visit.idempotent
     if turn.state.over or not safe or (visit.approval is not None and _spent(turn, visit)):
-        turn.of(visit, "outcome_unknown", {"fence": fence})
-        _end_use(turn, visit, "unknown")
+        turn.lose_sight(visit, payload or {"message": "Its worker was not heard of again."})
     elif _spent(turn, visit):
         message = f"{visit.lost + 1} workers in turn took it and were not heard of again."
         turn.of(visit, "failed", {"fence": fence, "code": "lease_lost"}, {"message": message})
         turn.fail("lease_lost", visit.node, message)
     else:
-        turn.of(visit, "scheduled", {"lost": visit.lost + 1})
+        turn.of(visit, "scheduled", {"lost": visit.lost + 1}, payload)
 
 
 def _spent(turn: Turn, visit: Visit) -> bool:
     return visit.lost >= turn.state.max_lost_leases
 
 
-def _end_use(turn: Turn, visit: Visit, outcome: str) -> None:
-    if visit.approval is not None and visit.began:
-        turn.tell(visit.approval, gates.End(outcome))
+def _lapsed(turn: Turn, visit: Visit) -> bool:
+    """Its approval was not used in time. One that was covers all attempts of the visit."""
+    return not visit.began and visit.approved_until is not None and turn.now >= visit.approved_until
 
 
 def _lapse(turn: Turn, visit: Visit | None) -> None:
-    over = visit is not None and visit.approved_until is not None and turn.now >= visit.approved_until
-    if visit is None or not over or visit.status != "scheduled" or visit.began or turn.state.over:
+    if visit is None or visit.status != "scheduled" or not _lapsed(turn, visit) or turn.state.over:
         return
     message = f"It was approved, and no worker began it until {to_text(visit.approved_until or 0)}."
     turn.of(visit, "failed", {"code": "approval_lapsed"}, {"message": message})
@@ -316,7 +318,7 @@ _CLOSED: Final = {
 def _time_up(turn: Turn, command: TimeUp) -> None:
     visit = turn.state.at(command.node)
     waits = visit is not None and visit.status == "waiting" and visit.number == command.visit
-    if visit is None or not waits or turn.now < (visit.due_at or 0) or turn.state.over:
+    if visit is None or not waits or visit.due_at is None or turn.now < visit.due_at or turn.state.over:
         return
     if visit.event is None:
         turn.of(visit, "completed", {}, {"output": None})
@@ -354,18 +356,20 @@ def _resolve(turn: Turn, command: Resolve) -> None:
     if not command.permitted:
         raise Refusal("forbidden", "A human who may decide, or an admin, resolves an unknown outcome.")
     visit = turn.state.at(command.node)
-    if visit is None or visit.status != "outcome_unknown":
+    meant = visit is not None and command.approval in (None, visit.approval)
+    if visit is None or not meant or visit.status != "outcome_unknown":
         told = f"The outcome of {command.node} is not unknown."
         raise Refusal("nothing_to_resolve", told, current=standing(turn.state))
     facts: dict[str, Any] = {"outcome": command.outcome, "fence": visit.fence}
-    if command.outcome == "retry":
+    again, until = command.outcome == "retry", None
+    if again:
         _check_under_way(turn.state)
-        if visit.approval is not None:
-            facts["approved_until"] = to_text(turn.now + APPROVED_FOR)
+    if again and visit.approval is not None:
+        until = turn.now + APPROVED_FOR
+        facts["approved_until"] = to_text(until)
     turn.of(visit, "resolved", facts, command.payload)
     if visit.approval is not None:
-        word = "release" if command.outcome == "retry" else command.outcome
-        turn.tell(visit.approval, gates.Settle(word, command.reason))
+        turn.tell(visit.approval, gates.Settle("release" if again else command.outcome, command.reason, until))
     if command.outcome == "failed":
         turn.fail("outcome_failed", visit.node, f"A person found out that it failed: {command.reason}")
 

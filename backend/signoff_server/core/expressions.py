@@ -9,6 +9,7 @@ timestamp as its RFC 3339 text; durations, bytes, NaN and infinities are failure
 the way is missing. Paths are looked up here, so that the engine is given only what an expression reads.
 """
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ from typing import Any, Final
 from signoff.protocol.canonical import NotCanonical
 from signoff.protocol.canonical import check as check_canonical
 from signoff_server.core import cel, syntax
-from signoff_server.core.costs import Budget, Size, TooCostly, estimate, size_of
+from signoff_server.core.costs import Budget, Size, TooCostly, estimate, size_of, weigh
 from signoff_server.core.events import to_text
-from signoff_server.core.readings import Expression, Reading, check, read, reads, short, told
+from signoff_server.core.readings import NO_SHAPE, Expression, Reading, Shape, check, read, reads, short, told
 from signoff_server.core.syntax import SyntaxFault
 from signoff_server.core.trees import Slot, written
 
@@ -36,8 +37,11 @@ __all__ = [
     "holds",
     "reads",
     "reads_in",
+    "texts",
 ]
 
+# What is done with a part of a result here and by those who store and show it, in the units of `costs`.
+_HANDLED: Final = 8
 _OPEN: Final = "${{"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MISSING: Final = object()
@@ -86,14 +90,13 @@ def _value(expression: Expression, scope: Scope, budget: Budget) -> Any:
     if expression.faults:
         raise ExpressionFailed(told(expression.text, expression.faults[0]))
     found = [_look(scope, reading) for reading in expression.readings]
-    if isinstance(expression.tree, Slot):
-        value = found[0]
-        if value is _MISSING:
-            raise ExpressionFailed(_not_there(expression, 0))
+    if not isinstance(expression.tree, Slot):
+        value = _plain(_run(expression, found, budget), expression.text)
+    elif found[0] is _MISSING:
+        raise ExpressionFailed(_not_there(expression, 0))
     else:
-        value = _run(expression, found, budget)
-    value = _plain(value, expression.text)
-    budget.spend(size_of(value).weight)
+        value = _converted(found[0], expression.text) if isinstance(found[0], datetime) else found[0]
+    budget.spend(weigh(value) * _HANDLED)
     return value
 
 
@@ -168,7 +171,7 @@ def _said(expression: Expression, error: cel.EngineFailed) -> str:
 
 def _not_there(expression: Expression, number: int) -> str:
     path = expression.readings[number].path
-    dotted = ".".join(path)
+    dotted = path[0] + "".join(f".{name}" if name.isidentifier() else f"[{json.dumps(name)}]" for name in path[1:])
     if path[0] == "nodes":
         return f"{dotted} is not there: the node has not ended, or its output has no such part"
     return f"{dotted} is not there; ask has({dotted}) where it may be left out"
@@ -209,10 +212,10 @@ def _end_of(text: str, start: int) -> int:
     raise SyntaxFault(start, "this ${{ has no }} to end it")
 
 
-def check_in(data: Any, nodes: Collection[str]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def check_in(data: Any, nodes: Collection[str], shape: Shape = NO_SHAPE) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is wrong with the expressions in `data`, each with the path of its text."""
     for path, text in texts(data):
-        yield from ((path, complaint) for complaint in _check_text(text, nodes))
+        yield from ((path, complaint) for complaint in _check_text(text, nodes, shape))
     yield from _check_keys(data, ())
 
 
@@ -224,12 +227,14 @@ def _check_keys(data: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[
         yield from _check_keys(value, (*path, key))
 
 
-def _check_text(text: str, nodes: Collection[str]) -> list[str]:
+def _check_text(text: str, nodes: Collection[str], shape: Shape) -> list[str]:
     try:
         found = parts(text)
     except SyntaxFault as fault:
         return [told(text, fault)]
-    return [complaint for part in found if isinstance(part, Expression) for complaint in check(part.text, nodes)]
+    use = "value" if len(found) == 1 else "text"
+    expressions = [part for part in found if isinstance(part, Expression)]
+    return [complaint for each in expressions for complaint in check(each.text, nodes, use, shape)]
 
 
 def reads_in(data: Any) -> frozenset[str]:

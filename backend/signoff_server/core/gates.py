@@ -39,6 +39,8 @@ class Resolve:
     payload: Payload
     reason: str
     permitted: bool
+    # Pins the visit that is meant: that of this approval.
+    approval: str | None = None
 
 
 # ---------------------------------------------------------------- what a run tells its approval
@@ -60,26 +62,25 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """A person's word on an unknown outcome: `succeeded`, `failed` or `release`."""
+    """A person's word on an unknown outcome: `succeeded`, `failed` or `release`, which approves anew until `until`."""
 
     outcome: str
     reason: str
+    until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """The run no longer asks."""
+    """The node is given up, so nobody is asked any more."""
 
 
-Command = approvals.Command | Withdraw | Begin | End | Settle
+Command = approvals.Command | Begin | End | Settle | Withdraw
 
 
 def decide(state: Approval | None, command: Command, actor: Actor, now: int) -> list[Step]:
     """What follows from a command to any approval. Raises `Refusal`."""
-    if isinstance(command, Begin | End | Settle):
-        return _follow(state, command, now)
-    if isinstance(command, Withdraw):
-        return _withdrawn(state, now)
+    if isinstance(command, Begin | End | Settle | Withdraw):
+        return [] if state is None else _follow(state, command, now)
     gated = state is not None and state.source.execution_id is not None
     if gated and isinstance(command, _BY_ITS_NODE):
         assert state is not None
@@ -93,7 +94,8 @@ def decide(state: Approval | None, command: Command, actor: Actor, now: int) -> 
 
 def _resolved(state: Approval, command: approvals.Resolve) -> Tell:
     outcome = "retry" if command.outcome == "release" else command.outcome
-    word = Resolve(state.source.node_id or "", outcome, command.payload, command.reason, command.permitted)
+    node, permitted = state.source.node_id or "", command.permitted
+    word = Resolve(node, outcome, command.payload, command.reason, permitted, state.id)
     return Tell(state.source.execution_id or "", word)
 
 
@@ -113,30 +115,24 @@ def approved_until(closing: Event) -> int | None:
     return None if text is None else from_text(text)
 
 
-def _follow(state: Approval | None, command: Begin | End | Settle, now: int) -> list[Step]:
-    """No refusals: a run knows in which state its approval is."""
-    if state is None:
-        return []
+def _follow(state: Approval, command: Begin | End | Settle | Withdraw, now: int) -> list[Step]:
+    """No refusals: a run knows in which state its approval is, and is not held up where a deadline was faster."""
     held = state.redemption
+    if isinstance(command, Withdraw):
+        what = "expired" if now >= state.expires_at else "cancelled"
+        return _event(f"approval.{what}", {}) if state.status == "pending" else []
     if isinstance(command, Begin):
         return _event("approval.redeemed", {"fence": state.fence + 1, "redeemer": command.redeemer})
     if held is None:
         return []
     if isinstance(command, Settle):
         facts: dict[str, Any] = {"fence": held.fence, "outcome": command.outcome}
-        if command.outcome == "release":
-            facts["approved_until"] = to_text(now + state.approved_for)
+        if command.until is not None:
+            facts["approved_until"] = to_text(command.until)
         return [Event("approval.resolved", facts, {"detail": command.reason})]
     if command.outcome == "unknown":
         return _event("approval.outcome_unknown", {"fence": held.fence})
     return _event("approval.outcome_reported", {"fence": held.fence, "outcome": command.outcome})
-
-
-def _withdrawn(state: Approval | None, now: int) -> list[Step]:
-    """One whose time is over, and that nobody came to record, has expired and is not cancelled."""
-    if state is None or state.status != "pending":
-        return []
-    return _event("approval.expired" if now >= state.expires_at else "approval.cancelled", {})
 
 
 def _event(type_: str, facts: dict[str, Any]) -> list[Step]:

@@ -1,8 +1,8 @@
 """The JSON Schema of a workflow's input: checked when it is registered, applied when a run starts.
 
-Rules of the room: draft 2020-12, less what reaches outside the schema, never ends or takes time out of proportion.
-`$ref` leads to `#/$defs/NAME` and never in a circle; patterns are searched for by the engine of expressions, whose time
-is linear, not by Python's, whose is not. Nothing is ever fetched.
+Rules of the room: draft 2020-12, less what reaches outside the schema, never ends or takes time out of proportion:
+`$ref` leads to `#/$defs/NAME` and never in a circle; there is no `unevaluated…`, which checks all again at each level;
+patterns are searched for by the engine of expressions, whose time is linear, not by Python's. Nothing is ever fetched.
 """
 
 import re
@@ -11,56 +11,59 @@ from functools import cache
 from typing import Any, Final
 
 from signoff.protocol.canonical import canonical, pointer_to
-from signoff_server.core import cel
+from signoff_server.core import regexes
 from signoff_server.core.costs import weigh
 from signoff_server.core.policies import Complaint, Path
+from signoff_server.core.readings import Shape
 
 MAX_FAULTS: Final = 50
-MAX_PATTERN: Final = 200
 MAX_EXPANDED: Final = 2_000
+MAX_PATTERNS: Final = 100
+MAX_HEIGHT: Final = 40
+# Units of `costs` in one part of a schema that is held against one part of an input.
+_UNITS: Final = 50
 MAX_WORK: Final = 2_000_000
+_KINDS: Final = {"string": "string", "integer": "int", "boolean": "bool", "array": "list", "object": "map"}
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _REF: Final = re.compile(r"#/\$defs/([A-Za-z0-9_.-]+)")
 _SINGLE: Final = ("additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
-_SINGLE_TOO: Final = ("unevaluatedItems", "unevaluatedProperties")
 _LISTS: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
 _MAPS: Final = ("$defs", "dependentSchemas", "properties")
-_PLAIN: Final = frozenset(
-    [
-        *(
-            "$comment",
-            "$ref",
-            "$schema",
-            "const",
-            "contentEncoding",
-            "contentMediaType",
-            "default",
-            "dependentRequired",
-        ),
-        *("deprecated", "description", "enum", "examples", "exclusiveMaximum", "exclusiveMinimum", "format"),
-        *("maxContains", "maxItems", "maxLength", "maxProperties", "maximum", "minContains", "minItems", "minLength"),
-        *("minProperties", "minimum", "multipleOf", "pattern", "readOnly", "required", "title", "type", "uniqueItems"),
-        "writeOnly",
-    ]
+_NOTES: Final = (
+    "$comment",
+    "$schema",
+    "default",
+    "deprecated",
+    "description",
+    "examples",
+    "format",
+    "readOnly",
+    "title",
 )
+_BOUNDS: Final = ("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf", "maxLength", "minLength")
+_COUNTS: Final = ("maxContains", "maxItems", "maxProperties", "minContains", "minItems", "minProperties", "uniqueItems")
+_VALUES: Final = ("$ref", "const", "dependentRequired", "enum", "pattern", "required", "type", "writeOnly")
+_KNOWN: Final = frozenset([*_SINGLE, *_LISTS, *_MAPS, *_NOTES, *_BOUNDS, *_COUNTS, *_VALUES])
 
 
 def check_schema(schema: Any, path: Path) -> list[Complaint]:
     """Everything that is wrong with the schema of an input, which stands at `path`."""
     if not isinstance(schema, dict):
         return [Complaint(path, "a JSON Schema, as a mapping")]
+    if _patterns(schema) > MAX_PATTERNS:
+        return [Complaint(path, f"an input_schema has at most {MAX_PATTERNS} patterns")]
     found = list(_outside(schema, schema, path))
-    found += [
-        Complaint((*path, *error.absolute_path), _short(error.message)) for error in _against_the_standard(schema)
-    ]
-    return found or _expansion(schema, path)
+    if not found and (found := _expansion(schema, path)):
+        return found
+    errors = _against_the_standard(schema)
+    return found + [Complaint((*path, *error.absolute_path), _short(error.message)) for error in errors]
 
 
 def check_input(schema: Mapping[str, Any] | None, value: Any) -> list[tuple[str, str]]:
     """What is wrong with an input, as JSON pointer and message, at most `MAX_FAULTS`."""
     if schema is None:
         return []
-    if weigh(value) * _weight(schema, schema, {}) > MAX_WORK:
+    if weigh(value) * _measured(schema, schema, {})[0] > MAX_WORK:
         return [("", "the input is too large to be checked against the schema of this workflow: send less")]
     validator = _validator()(schema, registry=_registry())
     found = []
@@ -74,6 +77,24 @@ def check_input(schema: Mapping[str, Any] | None, value: Any) -> list[tuple[str,
     return sorted(set(found))
 
 
+def shape_of(schema: Mapping[str, Any] | None) -> Shape:
+    """What a sound schema says of each path into an input. `number` says nothing: 1 and 1.5 are of two kinds."""
+    kinds: dict[tuple[str, ...], str] = {}
+    closed: dict[tuple[str, ...], frozenset[str]] = {}
+    pending: list[tuple[tuple[str, ...], Any]] = [((), schema)]
+    while pending:
+        path, part = pending.pop()
+        if not isinstance(part, dict):
+            continue
+        if isinstance(kind := part.get("type"), str) and kind in _KINDS:
+            kinds[path] = _KINDS[kind]
+        properties = part.get("properties", {})
+        if kind == "object" and part.get("additionalProperties") is False:
+            closed[path] = frozenset(properties)
+        pending.extend(((*path, name), each) for name, each in properties.items())
+    return Shape(kinds, closed)
+
+
 def _short(message: str) -> str:
     return message if len(message) <= 300 else f"{message[:299]}…"
 
@@ -83,12 +104,18 @@ def _short(message: str) -> str:
 
 def _subschemas(schema: Mapping[str, Any], path: Path) -> Iterator[tuple[Any, Path]]:
     for key, value in schema.items():
-        if key in (*_SINGLE, *_SINGLE_TOO):
+        if key in _SINGLE:
             yield value, (*path, key)
         elif key in _LISTS and isinstance(value, list):
             yield from ((item, (*path, key, at)) for at, item in enumerate(value))
         elif key in _MAPS and isinstance(value, dict):
             yield from ((item, (*path, key, name)) for name, item in value.items())
+
+
+def _patterns(schema: Any) -> int:
+    if not isinstance(schema, dict):
+        return 0
+    return ("pattern" in schema) + sum(_patterns(item) for item, _ in _subschemas(schema, ()))
 
 
 def _outside(schema: Any, root: Mapping[str, Any], path: Path) -> Iterator[Complaint]:
@@ -113,58 +140,50 @@ def _wrong(key: str, value: Any, root: Mapping[str, Any]) -> str | None:
         case "$schema":
             return None if value == DIALECT else f"the only dialect is {DIALECT}"
         case "pattern":
-            return _wrong_pattern(value)
-        case _ if key not in (*_SINGLE, *_SINGLE_TOO, *_LISTS, *_MAPS, *_PLAIN) and not key.startswith("x-"):
+            return regexes.fault_of(value) if isinstance(value, str) else None
+        case _ if key not in _KNOWN and not key.startswith("x-"):
             return "this keyword is not among those that an input_schema may hold"
     return None
 
 
-def _wrong_pattern(value: Any) -> str | None:
-    if not isinstance(value, str):
-        return None
-    if len(value) > MAX_PATTERN or "{" in value:
-        return f"a pattern has at most {MAX_PATTERN} characters and no {{ }}; use minLength and maxLength"
-    try:
-        _found(value, "")
-    except cel.EngineFailed:
-        return "this is not a regular expression (of the kind that RE2 reads)"
-    return None
-
-
-def _found(pattern: str, text: str) -> bool:
-    return bool(cel.run("text.matches(pattern)", {"text": text, "pattern": pattern}))
-
-
 def _expansion(schema: Mapping[str, Any], path: Path) -> list[Complaint]:
     try:
-        weight = _weight(schema, schema, {})
+        weight, height = _measured(schema, schema, {})
     except RecursionError:
-        return [Complaint(path, "$ref leads in a circle: an input has no schema that contains itself")]
+        return [Complaint(path, "$ref leads in a circle or too far: an input has no schema that contains itself")]
+    if height > MAX_HEIGHT:
+        return [Complaint(path, f"the schema is too deep: through $ref it goes {height} deep, of {MAX_HEIGHT}")]
     told = f"the schema is too large: its parts, each counted where it is referred to, are {weight} of {MAX_EXPANDED}"
     return [Complaint(path, told)] if weight > MAX_EXPANDED else []
 
 
-def _weight(schema: Any, root: Mapping[str, Any], known: dict[str, int | None]) -> int:
-    """How much there is to check at most. Raises `RecursionError` where `$ref` leads in a circle."""
+# How much there is to check at most, and how deep it goes.
+Measure = tuple[int, int]
+
+
+def _measured(schema: Any, root: Mapping[str, Any], known: dict[str, Measure | None]) -> Measure:
+    """Raises `RecursionError` where `$ref` leads in a circle."""
     if not isinstance(schema, dict):
-        return 1
-    weight = sum(_weight(item, root, known) for item, place in _subschemas(schema, ()) if place[0] != "$defs")
-    weight += sum(1 + weigh(value) for key, value in schema.items() if key in ("enum", "const", "required"))
+        return 1, 1
+    inner = [_measured(item, root, known) for item, place in _subschemas(schema, ()) if place[0] != "$defs"]
     if "$ref" in schema:
-        weight += _weight_of_ref(schema["$ref"].rpartition("/")[2], root, known)
-    return weight + 1
+        inner.append(_measured_ref(schema["$ref"].rpartition("/")[2], root, known))
+    listed = sum(1 + weigh(value) for key, value in schema.items() if key in ("enum", "const", "required"))
+    if isinstance(pattern := schema.get("pattern"), str):
+        listed += regexes.cost_of(pattern)[0] // _UNITS
+    return 1 + listed + sum(weight for weight, _ in inner), 1 + max((height for _, height in inner), default=0)
 
 
-def _weight_of_ref(name: str, root: Mapping[str, Any], known: dict[str, int | None]) -> int:
+def _measured_ref(name: str, root: Mapping[str, Any], known: dict[str, Measure | None]) -> Measure:
     if name in known:
-        weight = known[name]
-        if weight is None:
+        measure = known[name]
+        if measure is None:
             raise RecursionError(name)
-        return weight
+        return measure
     known[name] = None
-    weight = _weight(root["$defs"][name], root, known)
-    known[name] = weight
-    return weight
+    measure = _measured(root["$defs"][name], root, known)
+    known[name] = measure
+    return measure
 
 
 # ---------------------------------------------------------------- the library
@@ -201,7 +220,7 @@ def _validator() -> Any:
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
     from jsonschema import ValidationError
 
-    if isinstance(instance, str) and not _found(pattern, instance):
+    if isinstance(instance, str) and not regexes.found(pattern, instance):
         yield ValidationError(f"{_short(repr(instance))} does not match {pattern!r}")
 
 

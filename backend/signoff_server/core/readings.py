@@ -5,12 +5,13 @@ given only what an expression reads, and copies it once. Names, functions and th
 with a body for each element never stands inside another.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from signoff_server.core import cel, syntax
+from signoff_server.core import cel, regexes, syntax
+from signoff_server.core.kinds import DYN, kind_of
 from signoff_server.core.syntax import SyntaxFault
 from signoff_server.core.trees import (
     Call,
@@ -27,7 +28,6 @@ from signoff_server.core.trees import (
 )
 
 ROOTS: Final = ("input", "nodes", "execution", "now")
-MAX_PATTERN: Final = 200
 _TIMES: Final = ("FullYear", "Month", "Date", "DayOfMonth", "DayOfWeek", "DayOfYear", "Hours", "Minutes", "Seconds")
 # Name -> how many arguments as a function, and as a method behind its first one; None where it is not that.
 FUNCTIONS: Final[dict[str, tuple[int | None, int | None]]] = {
@@ -41,6 +41,17 @@ _NAMES: Final = ", ".join(sorted({*FUNCTIONS, *syntax.MACROS} - {name for name i
 _OPERATORS: Final = frozenset(
     ["||", "&&", "==", "!=", "<", "<=", ">", ">=", "in", "+", "-", "*", "/", "%", "?:", "neg", "!"]
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is known of an input: the kind at a path, and below which paths there is only what is named."""
+
+    kinds: Mapping[tuple[str, ...], str]
+    closed: Mapping[tuple[str, ...], frozenset[str]]
+
+
+NO_SHAPE: Final = Shape({}, {})
 
 
 class Reading(NamedTuple):
@@ -58,10 +69,11 @@ class Expression:
     tree: Tree
     readings: tuple[Reading, ...]
     faults: tuple[SyntaxFault, ...]
+    kind: str
 
     @property
     def nodes(self) -> frozenset[str]:
-        return frozenset(each.path[1] for each in self.readings if each.path[0] == "nodes" and len(each.path) > 1)
+        return frozenset(each.path[1] for each in self.readings if each.path[0] == "nodes" and len(each.path) > 2)
 
 
 # ---------------------------------------------------------------- reading
@@ -72,37 +84,76 @@ def read(text: str) -> Expression:
     """One expression. Raises `SyntaxFault` where it cannot be read at all; what else is wrong is in its `faults`."""
     hoist = _Hoist([], [])
     tree = hoist.of(syntax.parse(text), frozenset())
-    return Expression(text, tree, tuple(hoist.readings), tuple(hoist.faults))
+    faults = hoist.faults
+    kind = DYN if faults else kind_of(tree, [_kind(reading) for reading in hoist.readings], faults)
+    return Expression(text, tree, tuple(hoist.readings), tuple(faults), kind)
 
 
-def check(text: str, nodes: Collection[str]) -> list[str]:
-    """Everything that is wrong with an expression in a workflow that has `nodes`."""
+def _kind(reading: Reading, shape: Shape = NO_SHAPE) -> str:
+    if reading.asks:
+        return "bool"
+    if reading.path[0] == "input" and reading.path[1:] in shape.kinds:
+        return shape.kinds[reading.path[1:]]
+    return {("now",): "timestamp", ("execution", "id"): "string", ("input",): "map"}.get(reading.path, DYN)
+
+
+# What an expression stands for -> the kinds that cannot be that, and what is wanted.
+USES: Final[dict[str, tuple[frozenset[str], str]]] = {
+    "value": (frozenset(["duration"]), "JSON has no durations: write string(…) around it"),
+    "text": (frozenset(["duration", "list", "map", "null"]), "only text, a number, true or false goes into a text"),
+    "condition": (
+        frozenset(["int", "double", "string", "null", "list", "map", "timestamp", "duration"]),
+        "a condition is true or false",
+    ),
+}
+
+
+def check(text: str, nodes: Collection[str], use: str = "value", shape: Shape = NO_SHAPE) -> list[str]:
+    """Everything that is wrong with an expression in a workflow that has `nodes` and an input of such a shape.
+
+    `use` is one of `USES`.
+    """
     try:
         expression = read(text)
     except SyntaxFault as fault:
         return [told(text, fault)]
-    found = [told(text, fault) for fault in expression.faults]
+    kind, faults = _in_shape(expression, shape)
+    found = [told(text, fault) for fault in faults]
+    found += [f"{each}, in {short(text)}" for reading in expression.readings for each in _outside(reading.path, shape)]
+    impossible, wanted = USES[use]
+    if not found and kind in impossible:
+        found.append(f"this is of kind {kind}, and {wanted}, in {short(text)}")
     unknown = sorted(expression.nodes.difference(nodes))
     found += [f"there is no node {node!r} to read from, in {short(text)}" for node in unknown]
     return found or _refused_by_the_engine(expression)
 
 
+def _in_shape(expression: Expression, shape: Shape) -> tuple[str, list[SyntaxFault]]:
+    """The kind of an expression and its faults, once more with what is known of the input."""
+    faults = list(expression.faults)
+    if faults or not shape.kinds:
+        return expression.kind, faults
+    slots = [_kind(reading, shape) for reading in expression.readings]
+    return kind_of(expression.tree, slots, faults), faults
+
+
+def _outside(path: tuple[str, ...], shape: Shape) -> Iterator[str]:
+    """What the input has no place for, by its schema."""
+    root, *names = path
+    for at, name in enumerate(names if root == "input" else ()):
+        holder = tuple(names[:at])
+        if name not in shape.closed.get(holder, (name,)):
+            yield f"{'.'.join(('input', *holder))} has no property {name!r}, by the input_schema"
+        elif shape.kinds.get(holder, "map") != "map":
+            yield f"{'.'.join(('input', *holder))} is a {shape.kinds[holder]} and has no {name!r}, by the input_schema"
+
+
 def _refused_by_the_engine(expression: Expression) -> list[str]:
     try:
         cel.compile_program(written(expression.tree))
-        for pattern in _patterns(expression.tree):
-            cel.run("''.matches(p)", {"p": pattern})
     except cel.EngineFailed as error:
-        wrong = "the pattern of matches is not a regular expression (of the kind that RE2 reads)"
-        return [f"{wrong if 'regex' in str(error) else error}, in {short(expression.text)}"]
+        return [f"{error}, in {short(expression.text)}"]
     return []
-
-
-def _patterns(tree: Tree) -> Iterator[str]:
-    if isinstance(tree, Call) and tree.name == "matches" and isinstance(tree.parts[1], Literal):
-        yield tree.parts[1].value
-    for child in children(tree):
-        yield from _patterns(child)
 
 
 def reads(text: str) -> frozenset[str]:
@@ -220,6 +271,4 @@ def _wrong_call(tree: Call) -> str | None:
 def _wrong_pattern(tree: Tree) -> str | None:
     if not isinstance(tree, Literal) or not isinstance(tree.value, str):
         return "the pattern of matches is a text that is written out"
-    if len(tree.value) > MAX_PATTERN or "{" in tree.value:
-        return f"the pattern of matches has at most {MAX_PATTERN} characters and no {{ }}"
-    return None
+    return regexes.fault_of(tree.value)

@@ -1,7 +1,8 @@
 """One command's way through a run: what it adds is folded at once, so that what comes after sees where the run stands.
 
 Rules of the room: a turn that ends a branch ends its parallel node when it was the last; a run that fails withdraws
-what has not begun and leaves what is running to its report; `end` says whether the run is over, parked or under way.
+what has not begun and leaves what is running to its report; what was handed out and never heard of is not taken for
+unbegun; `end` says whether the run is over, parked or under way.
 """
 
 from collections.abc import Mapping
@@ -67,9 +68,23 @@ class Turn:
         for visit in self.state.visits:
             if visit.status in _LEFT_ALONE:
                 continue
+            if visit.unheard:
+                self.lose_sight(visit)
+                continue
             self.of(visit, "cancelled", {})
             if visit.status == "awaiting_approval" and visit.approval is not None:
                 self.tell(visit.approval, gates.Withdraw(), SYSTEM)
+            self.end_use(visit, "failed")
+
+    def lose_sight(self, visit: Visit, payload: Payload | Mapping[str, Any] | None = None) -> None:
+        """Nobody knows what came of its last attempt; a person finds out."""
+        self.of(visit, "outcome_unknown", {"fence": visit.fence}, payload)
+        self.end_use(visit, "unknown")
+
+    def end_use(self, visit: Visit, outcome: str) -> None:
+        """What the use of its approval came to, where it was begun."""
+        if visit.approval is not None and visit.began:
+            self.tell(visit.approval, gates.End(outcome))
 
     def end(self) -> list[Step]:
         """All steps, with what they make of the run as a whole."""

@@ -8,6 +8,7 @@ import base64
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -177,7 +178,7 @@ class Steps:
 
     def _pause(self, connection: Connection, run: Run, node: Wait, visit: int) -> Entry:
         kept = None
-        found = next((seq for name, seq in run.state.signals if name == node.event), None)
+        found = _signal(run, node)
         if found is not None:
             said = ledger.payloads(connection, run.project, [found])[found] or {}
             kept = codec.seal({"output": said.get("payload")}, self._world.random(32))
@@ -233,6 +234,15 @@ class Steps:
             initiator=state.initiator.id,
         )
         return self._world.new_id("apr"), request
+
+
+def _signal(run: Run, node: Wait) -> int | None:
+    """The kept signal that it takes: the first of its name that no node before it takes."""
+    before = takewhile(lambda each: each.node != node.id, run.state.ready)
+    waits = [at for each in before if isinstance(at := run.definition.nodes[each.node], Wait)]
+    taken = sum(at.event == node.event for at in waits)
+    found = [seq for name, seq in run.state.signals if name == node.event]
+    return found[taken] if taken < len(found) else None
 
 
 def _choice(run: Run, node: Condition, visit: int) -> Entry:

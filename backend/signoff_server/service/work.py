@@ -73,8 +73,8 @@ class Work:
     async def lease(self, caller: Caller, ask: Ask) -> list[Handed]:
         """Items for this ask, if there are any; the same ask gets the same items while their leases stand."""
         request = keyed.digest("lease", caller.project, caller.id, ask.request).hex()
-        again, due_at = await self._database.read(self._look, caller.project, request, tuple(ask.tools))
-        if again or due_at is None or due_at > self._world.now():
+        again, is_due = await self._database.read(self._look, caller.project, request, tuple(ask.tools))
+        if again or not is_due:
             return again
         queues = [work_queue(caller.project, tool) for tool in ask.tools]
         claimed = await self._database.write(agenda.claim, queues, self._world.now(), ask.most)
@@ -87,13 +87,13 @@ class Work:
 
     def _look(
         self, connection: Connection, project: str, request: str, tools: Sequence[str]
-    ) -> tuple[list[Handed], int | None]:
+    ) -> tuple[list[Handed], bool]:
         known = executions.asked_for(connection, project, request)
         if known:
             standing = agenda.leases(connection, known)
             found = executions.items(connection, standing)
-            return _handed_before(connection, project, found, standing), None
-        return [], agenda.next_due(connection, [work_queue(project, tool) for tool in tools])
+            return _handed_before(connection, project, found, standing), False
+        return [], agenda.any_due(connection, [work_queue(project, tool) for tool in tools], self._world.now())
 
     async def _take(
         self, caller: Caller, ask: Ask, request: str, item: tuple[str, str], content: _Content
@@ -146,14 +146,12 @@ class Work:
             try:
                 unit.decide(found.execution, command, caller.actor)
             except Refusal:
-                # Whoever did not hear the answer says it again.
-                row = executions.item(unit.connection, item)
-                if row is None or (row.reported, row.reported_fence) != (outcome, fence):
+                if not _said_before(unit, found, fence, outcome):
                     raise
-                return outcome
-            state = unit.state(found.execution)
-            visit = state.of_item(item) if isinstance(state, Execution) else None
-            return outcome if visit is None else visit.status
+            visit = _visit(unit, found)
+            if visit is not None:
+                return visit.status
+            return "completed" if outcome == "completed" else "failed"
 
         return await self._execute(caller.project, plan, subjects=(found.execution,))
 
@@ -193,6 +191,19 @@ class Work:
         return len(held)
 
 
+def _visit(unit: Unit, item: Item) -> Visit | None:
+    """The visit that the item belongs to, while it lasts."""
+    state = unit.state(item.execution)
+    return state.of_item(item.id) if isinstance(state, Execution) else None
+
+
+def _said_before(unit: Unit, item: Item, fence: int, outcome: str) -> bool:
+    """Whether somebody who did not hear the answer says it again, before the item was handed on."""
+    row, visit = executions.item(unit.connection, item.id), _visit(unit, item)
+    said = row is not None and (row.reported, row.reported_fence) == (outcome, fence)
+    return said and (visit is None or visit.fence == fence)
+
+
 def _state(connection: Connection, project: str, execution: str) -> Execution:
     state = ledger.load(connection, project, [execution])[execution].state
     assert isinstance(state, Execution)
@@ -200,8 +211,8 @@ def _state(connection: Connection, project: str, execution: str) -> Execution:
 
 
 def _held_by(connection: Connection, project: str, worker: str) -> list[tuple[str, Visit]]:
-    running = executions.running(connection, project)
-    states = [stream.state for stream in ledger.load(connection, project, running).values()]
+    held = executions.items(connection, agenda.leased(connection, project)).values()
+    states = [stream.state for stream in ledger.load(connection, project, {item.execution for item in held}).values()]
     return [
         (state.id, visit)
         for state in states

@@ -22,6 +22,8 @@ _PUT = Statement(insert(AGENDA))
 _NEXT_DUE = Statement(
     select(AGENDA.c.due_at).where(AGENDA.c.queue == bindparam("queue")).order_by(AGENDA.c.due_at).limit(1)
 )
+# Of each queue the first entry of an index is looked at, and the first that is due ends it.
+_ANY_DUE = Lookup(select(AGENDA.c.key).where(AGENDA.c.due_at <= bindparam("now")).limit(1), AGENDA.c.queue)
 # A CTE, because a subquery that locks might be run more than once.
 _DUE = (
     select(AGENDA.c.key)
@@ -82,6 +84,11 @@ def next_due(connection: Connection, queues: Sequence[str]) -> int | None:
     return min((first[0] for first in firsts if first is not None), default=None)
 
 
+def any_due(connection: Connection, queues: Iterable[str], now: int) -> bool:
+    """Whether anything of these queues is due."""
+    return bool(_ANY_DUE.rows(connection, queues, now=now))
+
+
 def claim(connection: Connection, queues: Sequence[str], now: int, most: int) -> list[Due]:
     """Take what is due, for `CLAIM_MS`; in one statement, so that nobody else takes it too."""
     values = {"queues": list(queues), "now": now, "most": most, "until": now + CLAIM_MS}
@@ -96,6 +103,12 @@ def renew(connection: Connection, subject: str, fence: int, until: int) -> bool:
 def leases(connection: Connection, subjects: Iterable[str]) -> dict[str, int]:
     """Until when the leases of `subjects` stand, where they do."""
     return dict(_LEASES.rows(connection, (agenda_key(LEASE_QUEUE, subject) for subject in subjects)))
+
+
+def leased(connection: Connection, project: str) -> list[str]:
+    """What somebody of this project holds: approvals and work items."""
+    statement = select(AGENDA.c.subject).where(AGENDA.c.queue == LEASE_QUEUE, AGENDA.c.project == project)
+    return [subject for (subject,) in connection.execute(statement)]
 
 
 def release_claims(connection: Connection, now: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Text, bindparam, func, insert, select, update
 
+from signoff_server.core.events import Recorded
 from signoff_server.core.execution_state import Execution, Visit
 from signoff_server.store import ledger, principals
 from signoff_server.store.ledger import Change
@@ -51,6 +52,8 @@ _REPORTS: Final = {
     "node.failed": "failed",
     "node.retry_scheduled": "failed",
 }
+# What an attempt came to stands in the payload of these.
+_TELLING: Final = ("failed", "retry_scheduled", "outcome_unknown")
 _LASTING: Final = frozenset({"completed", "failed", "blocked", "cancelled", "skipped"})
 
 
@@ -158,7 +161,7 @@ def _node_values(change: Change) -> dict[str, Any]:
         "approval": event.facts.get("approval"),
         "input_seq": event.seq if entering else None,
         "output_seq": event.seq if has_output else None,
-        "error_seq": event.seq if what in ("failed", "retry_scheduled", "resolved") else None,
+        "error_seq": event.seq if what in _TELLING or (what == "resolved" and not has_output) else None,
     }
 
 
@@ -197,13 +200,18 @@ def _project_work(connection: Connection, project_id: str, changes: Sequence[Cha
         elif event.type == "node.started":
             handed[item] = {"request": event.facts["request"]}
         elif event.type in _REPORTS and "fence" in event.facts:
-            reported[item] = {"reported": _REPORTS[event.type], "reported_fence": event.facts["fence"]}
+            reported[item] = {"reported": _reported(event), "reported_fence": event.facts["fence"]}
     for rows in (handed, reported):
         for item in made.keys() & rows.keys():
             made[item] |= rows.pop(item)
     _NEW_WORK.run(connection, list(made.values()))
     _HANDED.run(connection, [{"of": item, **values} for item, values in handed.items()])
     _REPORTED.run(connection, [{"of": item, **values} for item, values in reported.items()])
+
+
+def _reported(event: Recorded) -> str:
+    """What the fence was reported as. Of a node that fails because nobody is heard of, nothing else is known."""
+    return "unknown" if event.facts.get("code") == "lease_lost" else _REPORTS[event.type]
 
 
 def _new_work(project_id: str, change: Change, item: str) -> dict[str, Any]:
@@ -236,12 +244,6 @@ def item(connection: Connection, item_id: str) -> Item | None:
 
 def items(connection: Connection, ids: Iterable[str]) -> dict[str, Item]:
     return {row[0]: Item(*row) for row in _WORK.rows(connection, ids)}
-
-
-def running(connection: Connection, project_id: str) -> list[str]:
-    """The runs of which a node is at work."""
-    statement = select(NODES.c.execution).where(NODES.c.project == project_id, NODES.c.status == "running").distinct()
-    return [id_ for (id_,) in connection.execute(statement)]
 
 
 def asked_for(connection: Connection, project_id: str, request: str) -> list[str]:

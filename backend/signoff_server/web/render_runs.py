@@ -4,6 +4,7 @@ from typing import Any
 
 from signoff.protocol import workflows as wire
 from signoff_server.core.events import Actor, to_text
+from signoff_server.core.execution_state import Execution, Visit
 from signoff_server.core.graph import Tool
 from signoff_server.core.policies import Rule, Verdict
 from signoff_server.core.workflows import policy_of
@@ -102,6 +103,7 @@ def _run(view: ExecutionView) -> dict[str, Any]:
         "started_at": moment(state.started_at),
         "updated_at": moment(state.updated_at),
         "ended_at": None if state.ended_at is None else moment(state.ended_at),
+        "awaits": _awaits(state),
         "failure": _failure(view),
     }
 
@@ -141,7 +143,12 @@ def _node(execution: str, node: NodeView) -> dict[str, Any]:
     }
 
 
-def _waiting_for(node: NodeView) -> str | None:
+def _awaits(state: Execution) -> str | None:
+    words = [f"{visit.node}: {told}" for visit in state.visits if (told := _waiting_for(visit)) is not None]
+    return None if state.over or not words else "; ".join(words)
+
+
+def _waiting_for(node: NodeView | Visit) -> str | None:
     match node.status:
         case "scheduled":
             return f"a worker that offers {node.tool}"

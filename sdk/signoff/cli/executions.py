@@ -19,7 +19,7 @@ from signoff.cli.workflow_replies import EXECUTION, EXECUTION_APPROVALS, EXECUTI
 
 STATUSES: Final = ("running", "parked", "completed", "failed", "cancelled")
 _PATH: Final = "/v1/executions"
-_HEADERS: Final = ["AGE", "WORKFLOW", "STATUS", "STARTED BY", "ID", "FAILURE"]
+_HEADERS: Final = ["AGE", "WORKFLOW", "STATUS", "STARTED BY", "ID", "REMARK"]
 _LONGEST_NAME: Final = 32
 _LONGEST_FAILURE: Final = 200
 
@@ -77,7 +77,7 @@ def _cells(each: Record) -> list[str]:
         visible(each["status"]),
         fold(initiator["name"] or initiator["id"] or "the system", _LONGEST_NAME),
         visible(each["id"]),
-        _cut(why(each["failure"])) if each["failure"] else "",
+        _cut(why(each["failure"])) if each["failure"] else _cut(visible(each["awaits"] or "")),
     ]
 
 

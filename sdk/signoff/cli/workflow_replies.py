@@ -44,6 +44,7 @@ EXECUTION_SUMMARY: Final = {
     "initiator": record(PRINCIPAL),
     "started_at": moment,
     "ended_at": maybe(moment),
+    "awaits": maybe(text),
     "failure": maybe(record(FAILURE)),
 }
 NODE_RUN: Final = {

@@ -154,7 +154,7 @@ class ExecutionFailure(Reply):
 
 
 class ExecutionSummary(Reply):
-    """A run. `awaits` says in words what it waits for: a decision, a worker, a signal, a time."""
+    """A run."""
 
     id: str
     project: str
@@ -165,6 +165,7 @@ class ExecutionSummary(Reply):
     started_at: Timestamp
     updated_at: Timestamp
     ended_at: Timestamp | None
+    awaits: str | None = Field(description="in words: which nodes wait, and for what; null where none does")
     failure: ExecutionFailure | None
 
 

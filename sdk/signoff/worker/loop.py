@@ -7,10 +7,10 @@ given up is asked for once more without waiting, since the server may have hande
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from signoff.engine import within
 from signoff.errors import SignoffError
@@ -26,10 +26,11 @@ T = TypeVar("T")
 WAIT: Final = 25
 # What is asked for once more at the end is answered at once, or not waited for.
 _LAST_ASK: Final = 2.0
-# How long the reports of what was broken off may take.
-_LAST_REPORTS: Final = 5.0
+# How long the reports of what was broken off may take; an async tool gets 5 s of it to end.
+_LAST_REPORTS: Final = 8.0
 # An answer without items that comes sooner did not wait as it should have.
 _SUDDEN: Final = 1.0
+_GATHERING: Final = 0.005
 _SKEW: Final = timedelta(seconds=5)
 
 
@@ -65,7 +66,7 @@ class Worker:
         self._skew = timedelta()
 
     def drain(self) -> None:
-        """Take no new work; `run` returns when what runs is done."""
+        """Take no new work; `run` returns when what runs is reported."""
         self._ending.set()
 
     def stop(self) -> None:
@@ -77,9 +78,8 @@ class Worker:
         """Until it is told to end. Raises `SignoffError` for what no waiting cures, after what runs is done."""
         try:
             while not self._ending.is_set():
-                free = self._concurrency - len(self._attempts)
-                if free > 0:
-                    await self._take(free)
+                if self._free > 0:
+                    await self._take()
                 else:
                     await self._either(self._slot_free.wait())
         except SignoffError:
@@ -88,9 +88,16 @@ class Worker:
         finally:
             await self._finish()
 
-    async def _take(self, free: int) -> None:
+    @property
+    def _free(self) -> int:
+        return self._concurrency - len(self._attempts)
+
+    async def _take(self) -> None:
+        if self._free < self._concurrency // 4:
+            # Where most slots are taken, some will be free in a moment, and an ask costs as much as a report.
+            await self._either(self._pace.asleep(_GATHERING))
         begun = self._pace.clock()
-        leased = await self._ask(min(free, MAX_LEASED))
+        leased = await self._ask(min(self._free, MAX_LEASED))
         self._heed(leased.server_time)
         for item in leased.items:
             self._start(item)
@@ -165,19 +172,28 @@ class Worker:
         if self._attempts:
             tell("ending", f"no new work is taken; {len(self._attempts)} running", running=len(self._attempts))
         grace = asyncio.create_task(self._grace_over())
-        while self._attempts and not grace.done():
-            await asyncio.wait({grace, *self._attempts}, return_when=asyncio.FIRST_COMPLETED)
+        reports = [asyncio.create_task(attempt.reported.wait()) for attempt in self._attempts.values()]
+        await _all_before(grace, reports)
+        if self._hurried.is_set():
+            # A thread that outlived its deadline may still tell what it did; a worker that begins anew leaves it.
+            await _all_before(grace, self._attempts)
         grace.cancel()
         for attempt in self._attempts.values():
             attempt.stop("The worker was stopped while it ran; it may have happened.")
-        reports = [asyncio.create_task(attempt.reported.wait()) for attempt in self._attempts.values()]
-        if reports:
-            _, missing = await asyncio.wait(reports, timeout=_LAST_REPORTS)
-            if missing:
-                tell("warning", f"{len(missing)} outcomes could not be reported", level=logging.ERROR)
+        missing = (await asyncio.wait(reports, timeout=_LAST_REPORTS))[1] if reports else ()
+        if missing:
+            tell("warning", f"{len(missing)} outcomes could not be reported", level=logging.ERROR)
         for task in [*reports, *self._attempts]:
             task.cancel()
 
     async def _grace_over(self) -> None:
         await self._hurried.wait()
         await self._pace.asleep(self._grace)
+
+
+async def _all_before(end: "asyncio.Task[None]", tasks: Iterable["asyncio.Task[Any]"]) -> None:
+    """Until all are done, or the end."""
+    pending: set[asyncio.Task[Any]] = set(tasks)
+    while pending and not end.done():
+        _, rest = await asyncio.wait({*pending, end}, return_when=asyncio.FIRST_COMPLETED)
+        pending &= rest

@@ -20,6 +20,8 @@ from signoff.worker.telling import Lines, set_up, tell
 from signoff.worker.toolbox import DEFAULT_FILES, Toolbox, load
 
 HELD_LOCK: Final = "--held-lock"
+# Reports are short; the pool looks through all its connections at each one, which costs more than waiting for a turn.
+_REPORTS: Final = 8
 _LOOK_EVERY: Final = 1.0
 _State = tuple[tuple[int, int, int] | None, ...]
 
@@ -134,12 +136,11 @@ class _Process:
 
     async def _work(self, toolbox: Toolbox) -> None:
         options, pace = self._options, Pace()
-        # One for the ask that is held, one for each report, and a few for the heartbeats in between.
         wire = NetworkWire(self._config, client_name="worker", ssl_context=None)
-        transport = wire.async_transport(options.concurrency + 4)
+        asking, reporting = wire.async_transport(1), wire.async_transport(_REPORTS)
         self._worker = Worker(
             toolbox,
-            HTTPWorkQueue(transport, pace),
+            HTTPWorkQueue(asking, reporting, pace),
             name=options.name,
             concurrency=options.concurrency,
             grace=options.grace,
@@ -150,7 +151,8 @@ class _Process:
         try:
             await self._worker.run()
         finally:
-            await transport.aclose()
+            await asking.aclose()
+            await reporting.aclose()
 
     def _on_signal(self, number: int) -> None:
         if self._signalled:

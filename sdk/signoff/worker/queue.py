@@ -47,19 +47,20 @@ class WorkQueue(Protocol):
 
 
 class HTTPWorkQueue:
-    """The real one."""
+    """The real one. An ask that is held has a connection of its own: it never stands in a report's way."""
 
-    def __init__(self, transport: AsyncTransport, pace: Pace) -> None:
-        self._caller = AsyncCaller(transport, pace)
+    def __init__(self, asking: AsyncTransport, reporting: AsyncTransport, pace: Pace) -> None:
+        self._asking = AsyncCaller(asking, pace)
+        self._reporting = AsyncCaller(reporting, pace)
         self._pace = pace
 
     async def lease(self, ask: LeaseWork) -> Leased:
-        return await self._until_answered(calls.lease(ask), ServerError)
+        return await self._until_answered(self._asking, calls.lease(ask), ServerError)
 
     async def heartbeat(self, item_id: str, fence: int) -> HeartbeatReply:
         deadline = self._pace.deadline(_HEARTBEAT_PATIENCE)
         try:
-            return await self._caller.call(calls.heartbeat(item_id, fence), deadline)
+            return await self._reporting.call(calls.heartbeat(item_id, fence), deadline)
         except (ApprovalConflict, NotFound) as error:
             raise NotOurs from error
 
@@ -76,18 +77,18 @@ class HTTPWorkQueue:
     async def _settled(self, call: Call[T]) -> T:
         try:
             # A key that was revoked ends the loop, and with it the trying.
-            return await self._until_answered(call, APIError)
+            return await self._until_answered(self._reporting, call, APIError)
         except (ApprovalConflict, NotFound) as error:
             raise NotOurs from error
         except InvalidRequest as error:
             raise Refused(str(error)) from error
 
-    async def _until_answered(self, call: Call[T], again: type[SignoffError]) -> T:
+    async def _until_answered(self, caller: AsyncCaller, call: Call[T], again: type[SignoffError]) -> T:
         """Also after answers that `signoff.retry` does not try again: here nobody waits who could."""
         attempt = 0
         while True:
             try:
-                return await self._caller.call(call, Deadline(None, self._pace.clock))
+                return await caller.call(call, Deadline(None, self._pace.clock))
             except again as error:
                 if isinstance(error, NotFound):
                     raise

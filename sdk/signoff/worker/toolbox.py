@@ -18,7 +18,7 @@ from signoff.worker.http_tool import HTTPTool
 from signoff.worker.outcome import Outcome
 from signoff.worker.python_tool import PythonTool, ToolLoop
 from signoff.worker.redaction import Redactor
-from signoff.worker.tools_file import ToolsFile, read_tools
+from signoff.worker.tools_file import read_tools
 
 DEFAULT_FILES: Final = ("tools.py", "tools.yaml")
 _YAML: Final = (".yaml", ".yml")
@@ -74,15 +74,14 @@ def load(
     """Runs the Python files and reads the YAML files. `hidden` are more secrets. Raises `ConfigurationError`."""
     allowed(allow)
     begin = len(declared)
-    read: list[ToolsFile] = []
+    # These first, so that the secrets are known to whatever the others raise.
+    read = [read_tools(_text(file), str(file), variables, allow) for file in files if file.suffix in _YAML]
+    redactor = Redactor([*hidden, *(value for each in read for value in each.secrets.values())])
     for file in files:
-        if file.suffix in _YAML:
-            read.append(read_tools(_text(file), str(file), variables, allow))
-        else:
-            run_file(file)
+        if file.suffix not in _YAML:
+            _run(file, redactor)
     loop, far_side = ToolLoop(), FarSide()
     python = [PythonTool(each, loop) for each in declared[begin:]]
-    redactor = Redactor([*hidden, *(value for each in read for value in each.secrets.values())])
     http = [HTTPTool(spec, each.allowed, far_side, redactor) for each in read for spec in each.specs]
     short = [name for each in read for name in each.too_short]
     warnings = [f"{name} is too short to be told from ordinary text: it is not redacted" for name in short]
@@ -111,6 +110,13 @@ def run_file(file: Path) -> ModuleType:
     except (Exception, SystemExit) as error:
         raise ConfigurationError(f"{file} cannot be loaded: {_told(error, path)}.") from error
     return module
+
+
+def _run(file: Path, redactor: Redactor) -> None:
+    try:
+        run_file(file)
+    except ConfigurationError as error:
+        raise ConfigurationError(redactor.text(str(error))) from error
 
 
 def _told(error: BaseException, path: Path) -> str:

@@ -1,0 +1,145 @@
+"""Runs on a server that is at work: its runner and its wake-ups, or none of these, and everybody at once."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final
+
+import pytest
+
+from signoff_server.service.rebuild import rebuild
+from tests.support.databases import Databases
+from tests.support.project import Project, running
+from tests.support.tables import derived
+from tests.support.workflows import GATED, lease, parked, read, settle, start, take
+
+ROUNDS: Final = 5
+FINAL: Final = ("completed", "failed", "cancelled")
+CHAIN: Final = """
+workflow: {id: chain, version: 1.0.0, start: choose}
+nodes:
+  choose: {type: condition, branches: [{when: "input.amount == '1.00'", next: both}], default: end}
+  both: {type: parallel, branches: [left, right], next: rest}
+  left: {type: tool, tool_ref: left, next: end}
+  right: {type: tool, tool_ref: right, next: end}
+  rest: {type: wait, for: 5s, next: last}
+  last: {type: tool, tool_ref: last, input: {left: "${{ nodes.left.output }}"}, next: end}
+"""
+BRIEF: Final = """
+workflow: {id: brief, version: 1.0.0, start: ask}
+nodes:
+  ask: {type: human_approval, timeout: 60s, on_approved: end}
+"""
+
+
+@pytest.fixture(params=[True, False], ids=["woken", "by itself"])
+def live(databases: Databases, request: pytest.FixtureRequest) -> Iterator[Project]:
+    with running(databases, hints=request.param) as (project, _):
+        yield project
+
+
+@pytest.fixture
+def woken(databases: Databases) -> Iterator[Project]:
+    with running(databases) as (project, _):
+        yield project
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [each.result(30) for each in [pool.submit(call) for call in calls]]
+
+
+def until(project: Project, execution: str, *statuses: str) -> dict[str, Any]:
+    """The run, held until it stands so."""
+    seen = 0
+    while True:
+        path = f"/v1/executions/{execution}?wait=20&seen={seen}"
+        found: dict[str, Any] = project.call("starter", "GET", path).json()
+        if found["status"] in statuses:
+            return found
+        seen = len(project.call("alice", "GET", f"/v1/executions/{execution}/events").json()["data"])
+
+
+def agrees(project: Project) -> None:
+    """Everything derived is made again equal."""
+    engines = project.server.database.engines
+    before = derived(engines.reader)
+    with engines.writer.begin() as connection:
+        rebuild(connection, project.world.now())
+    assert derived(engines.reader) == before
+
+
+def test_a_run_goes_on_by_whatever_moves_it(live: Project) -> None:
+    execution = start(live, CHAIN, {"amount": "1.00"})["id"]
+    for _ in range(2):
+        settle(live, take(live, "left", "right"), output={"done": True})
+    until(live, execution, "parked")
+    live.world.advance(5)
+    item = take(live, "last")
+    assert item["input"] == {"left": {"done": True}}
+    settle(live, item)
+    assert until(live, execution, *FINAL)["status"] == "completed"
+    agrees(live)
+
+
+def word(project: Project, who: str, run: str, decision: str) -> Callable[[], Any]:
+    body = {"decision": decision, "comment": "because"}
+    return lambda: project.call(who, "POST", f"/v1/executions/{run}/approve", json=body)
+
+
+def cancel(project: Project, run: str) -> Callable[[], Any]:
+    return lambda: project.call("starter", "POST", f"/v1/executions/{run}/cancel", json={})
+
+
+def test_one_word_wins_when_many_speak_together(woken: Project) -> None:
+    for _ in range(ROUNDS):
+        run = parked(woken)["id"]
+        said = [word(woken, "alice", run, "approved"), word(woken, "bob", run, "rejected")]
+        *replies, cancelled = at_once(*said, word(woken, "bob", run, "approved"), cancel(woken, run))
+        assert {reply.status_code for reply in (*replies, cancelled)} <= {200, 409}
+        decided = [reply.json()["decision"] for reply in replies if reply.status_code == 200]
+        assert len(decided) <= 1
+        status = read(woken, run)["status"]
+        assert (status, cancelled.status_code) == (("failed", 409) if decided == ["rejected"] else ("cancelled", 200))
+    agrees(woken)
+
+
+def test_a_decision_meets_its_deadline(woken: Project) -> None:
+    for late in (True, False, True):
+        run = parked(woken, BRIEF, {})["id"]
+        moves = [word(woken, "alice", run, "approved"), partial(woken.world.advance, 60 if late else 0)]
+        reply, _ = at_once(*moves)
+        ended = until(woken, run, *FINAL)
+        assert ended["status"] == ("completed" if reply.status_code == 200 else "failed")
+        if reply.status_code != 200:
+            assert ended["failure"]["code"] == "approval_expired"
+    agrees(woken)
+
+
+def test_many_workers_get_each_item_once(woken: Project) -> None:
+    runs = [start(woken, CHAIN, {"amount": "1.00"}, key=f"k{at}")["id"] for at in range(4)]
+    taken: list[str] = []
+    while len(taken) < 2 * len(runs):
+        asks = at_once(*[lambda: lease(woken, "left", "right", most=2, wait=1) for _ in range(4)])
+        items = [item for each in asks for item in each]
+        assert {item["fence"] for item in items} <= {1}
+        taken += [item["id"] for item in items]
+    assert len(taken) == len(set(taken)) == 2 * len(runs)
+
+
+def test_a_worker_that_is_not_heard_of_loses_its_item(live: Project) -> None:
+    run = parked(live, GATED)["id"]
+    live.call("alice", "POST", f"/v1/executions/{run}/approve", json={"decision": "approved"})
+    first = take(live, "payments.submit", idempotent=True)
+    live.world.advance(30)
+    second = take(live, "payments.submit", idempotent=False)
+    assert (second["id"], second["fence"], second["attempt"]) == (first["id"], 2, 2)
+    assert settle(live, first).json()["code"] == "stale_fence"
+    live.world.advance(30)
+    unknown = until(live, run, "parked")
+    assert unknown["nodes"][0]["status"] == "outcome_unknown"
+    assert unknown["nodes"][0]["error"]
+    body = {"outcome": "succeeded", "reason": "asked the bank", "output": {"id": "p1"}}
+    resolved = live.call("alice", "POST", f"/v1/executions/{run}/nodes/pay/resolve", json=body)
+    assert resolved.json()["status"] == "completed"
+    agrees(live)
