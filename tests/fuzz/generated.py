@@ -59,6 +59,9 @@ _UNSAID: Final = {
     "POST /v1/principals": ("/owner", "/role"),
     "POST /v1/executions": ("/input",),
     "POST /v1/executions/{id}/approve": ("/comment",),
+    "POST /v1/executions/{id}/signal": ("/payload",),
+    "POST /v1/executions/{id}/nodes/{node_id}/resolve": ("/output",),
+    "POST /v1/work/{id}/complete": ("/output",),
     "POST /v1/policy/judge": ("/workflow", "/node_id"),
 }
 _MEANT: Final = frozenset({"no_eligible_reviewer", "idempotency_key_reuse", "workflow_invalid", "ambiguous_node"})
