@@ -87,7 +87,7 @@ def test_a_payment_is_approved_and_made_once(server: RunningServer) -> None:
     again(server)
     late = signoff(server.folder, "approve", run, "--decision", "approved")
     assert late.returncode == 4
-    assert "execution_finished" in late.stderr or "come to its end" in late.stderr, late.stderr
+    assert f"submit_payment of {run} was approved by" in late.stderr, late.stderr
     assert payments(server) == [paid]
     assert "completed" in said(server, "inspect", run)
 
