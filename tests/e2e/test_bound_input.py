@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from signoff import AsyncSignoff, PolicyDenied, Signoff
-from signoff_server.store.tables import EVENTS
+from signoff_server.core.reactions import agenda_key, work_queue
+from signoff_server.store.tables import AGENDA, EVENTS
 from tests.support.databases import Databases, only
 from tests.support.project import Project, cast
 from tests.support.server import RunningServer
@@ -188,6 +189,20 @@ def test_what_was_tampered_with_after_it_was_handed_out_is_not_handed_out_again(
     project.world.advance(2)
     assert lease(project, "payments.submit", most=100) == []
     assert read(project, run["id"])["failure"]["code"] == "withheld"
+
+
+def test_work_that_was_made_due_by_sql_is_not_handed_out(project: Project) -> None:
+    run = parked(project)
+    events = project.call("alice", "GET", f"/v1/executions/{run['id']}/events").json()["data"]
+    item = next(event["facts"]["item"] for event in events if event["type"] == "node.approval_required")
+    queue = work_queue(project.id, "payments.submit")
+    due = {"queue": queue, "project": project.id, "subject": item, "due_at": 0, "fence": 0, "claims": 0}
+    with project.server.database.engines.writer.begin() as connection:
+        connection.execute(insert(AGENDA).values(key=agenda_key(queue, item), **due))
+    assert lease(project, "payments.submit", most=100) == []
+    assert read(project, run["id"])["status"] == "parked"
+    approve(project, run)
+    assert handed(project, "r1")[0] == shown(project, run)
 
 
 # ---------------------------------------------------------------- a file reaches nothing

@@ -1,5 +1,6 @@
 """Work over HTTP: asked for in advance, handed out once, lost by the clock, and every wait's end."""
 
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
@@ -8,7 +9,8 @@ import pytest
 from signoff_server import limits
 from signoff_server.core import keys
 from signoff_server.service.rebuild import rebuild
-from tests.support.project import Project
+from tests.support.databases import Databases
+from tests.support.project import Project, running
 from tests.support.tables import derived
 from tests.support.workflows import GATED, PLAIN, held, lease, parked, read, register, settle, start, take
 from tests.web.test_executions import ASKING, RETRIED, TWO_GATES, WAITING, approve, events, node, told
@@ -47,7 +49,14 @@ def goes_on(project: Project, run: dict[str, Any]) -> dict[str, Any]:
 # ---------------------------------------------------------------- asking in advance
 
 
-def test_a_lease_that_waits_is_woken_by_a_start_a_decision_and_a_report(project: Project) -> None:
+@pytest.fixture(params=[True, False], ids=["woken", "every hint lost"])
+def told_or_not(request: pytest.FixtureRequest, databases: Databases) -> Iterator[Project]:
+    with running(databases, hints=request.param) as (project, _):
+        yield project
+
+
+def test_a_lease_that_waits_hears_of_a_start_and_of_a_decision(told_or_not: Project) -> None:
+    project = told_or_not
     with ThreadPoolExecutor() as pool:
         waiting = ask(project, pool, "pay")
         begun = start(project, PLAIN, {"amount": "1"})
