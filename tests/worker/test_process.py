@@ -62,7 +62,7 @@ class Process:
         self.popen.send_signal(number)
 
     def ended(self) -> int:
-        return self.popen.wait(timeout=20)
+        return self.popen.wait(timeout=60)
 
     def log(self) -> str:
         return (self.folder / "worker.log").read_text()
@@ -77,7 +77,7 @@ class Process:
     def __exit__(self, *_: object) -> None:
         if self.popen.poll() is None:
             self.popen.kill()
-        self.popen.wait(timeout=20)
+        self.popen.wait(timeout=60)
         for stream in (self.popen.stdin, self.popen.stdout, self._log):
             if stream is not None:
                 stream.close()
@@ -335,5 +335,5 @@ def test_without_json_the_lines_are_for_people(tmp_path: Path, server: WorkServe
         lines = iter(popen.stderr.readline, "")
         settled = next(line for line in lines if "attempt" in line)
         popen.terminate()
-        assert popen.wait(timeout=20) == 0
+        assert popen.wait(timeout=60) == 0
     assert "INFO a.tool exe_1 attempt 1: completed, " in settled

@@ -66,7 +66,7 @@ class WorkServer:
     def until(self, condition: Callable[[], Any]) -> None:
         """Wait for requests until it is so."""
         with self._changed:
-            assert self._changed.wait_for(condition, timeout=20), self.asked
+            assert self._changed.wait_for(condition, timeout=60), self.asked
 
     def answer(self, path: str, key: str, body: dict[str, Any], server: "_Listening") -> Answer | None:
         with self._changed:

@@ -122,19 +122,18 @@ def evolve(state: Execution | None, event: Recorded) -> Execution:
     """The run after `event`."""
     if state is None:
         return _started(event)
-    state = replace(state, updated_at=event.at)
     kind, _, what = event.type.partition(".")
     if kind == "execution":
         return _run(state, what, event)
     node = event.facts["node"]
     if what == "skipped":
-        return replace(state, ready=tuple(each for each in state.ready if each.node != node))
+        return replace(state, updated_at=event.at, ready=tuple(each for each in state.ready if each.node != node))
     visit = state.at(node)
     if visit is None:
         return _entered(state, what, event)
     if what in ("completed", "failed", "blocked", "cancelled") or _ends(event):
         return _left(state, visit, event)
-    return _with(state, _moved(visit, what, event))
+    return replace(state, updated_at=event.at, visits=_with(state.visits, _moved(visit, what, event)))
 
 
 def _started(event: Recorded) -> Execution:
@@ -162,14 +161,14 @@ def _started(event: Recorded) -> Execution:
 def _run(state: Execution, what: str, event: Recorded) -> Execution:
     match what:
         case "parked":
-            return replace(state, status="parked")
+            return replace(state, updated_at=event.at, status="parked")
         case "resumed":
-            return replace(state, status="running")
+            return replace(state, updated_at=event.at, status="running")
         case "signalled":
             kept = ((event.facts["name"], event.seq),) if event.facts["kept"] else ()
-            return replace(state, signals=state.signals + kept)
+            return replace(state, updated_at=event.at, signals=state.signals + kept)
         case "completed" | "failed" | "cancelled":
-            return replace(state, status=what, ready=(), ended_at=event.at, ended_seq=event.seq)
+            return replace(state, updated_at=event.at, status=what, ready=(), ended_at=event.at, ended_seq=event.seq)
     raise ValueError(f"{event.type} does not follow on {state.status}")
 
 
@@ -185,16 +184,14 @@ def _entered(state: Execution, what: str, event: Recorded) -> Execution:
     found = next((each for each in state.ready if each.node == facts["node"]), None)
     if found is None:
         raise ValueError(f"{event.type} of {facts['node']} does not follow")
-    rest = tuple(each for each in state.ready if each is not found)
-    state = replace(state, ready=rest, steps=state.steps + 1)
+    ready, steps = tuple(each for each in state.ready if each is not found), state.steps + 1
     visit = _visit(found, what, event)
     if what in ("completed", "failed", "blocked"):
-        return _left(replace(state, signals=_without(state, facts)), visit, event)
-    state = _with(state, visit)
+        entered = replace(state, ready=ready, steps=steps, signals=_without(state, facts))
+        return _left(entered, visit, event)
     if what == "started":
-        branches = tuple(Ready(branch, found.node, branch) for branch in visit.open)
-        state = replace(state, ready=state.ready + branches)
-    return state
+        ready += tuple(Ready(branch, found.node, branch) for branch in visit.open)
+    return replace(state, updated_at=event.at, ready=ready, steps=steps, visits=_with(state.visits, visit))
 
 
 def _visit(found: Ready, what: str, event: Recorded) -> Visit:
@@ -284,22 +281,22 @@ def _moved(visit: Visit, what: str, event: Recorded) -> Visit:
 
 def _left(state: Execution, visit: Visit, event: Recorded) -> Execution:
     """Out of a node: on to where it leads, or to the end of its branch. A run that is over goes nowhere."""
-    state = replace(state, visits=tuple(each for each in state.visits if each.node != visit.node))
-    if state.over or not _succeeded(event):
-        return state
-    following = event.facts.get("next", visit.next)
-    if following is not None:
-        return replace(state, ready=(*state.ready, Ready(following, visit.within, visit.branch)))
-    parallel = None if visit.within is None else state.at(visit.within)
-    if parallel is None:
-        return state
-    return _with(state, replace(parallel, open=tuple(each for each in parallel.open if each != visit.branch)))
+    ready, visits = state.ready, tuple(each for each in state.visits if each.node != visit.node)
+    if not state.over and _succeeded(event):
+        following = event.facts.get("next", visit.next)
+        parallel = None if visit.within is None else state.at(visit.within)
+        if following is not None:
+            ready = (*ready, Ready(following, visit.within, visit.branch))
+        elif parallel is not None:
+            still = tuple(each for each in parallel.open if each != visit.branch)
+            visits = _with(visits, replace(parallel, open=still))
+    return replace(state, updated_at=event.at, ready=ready, visits=visits)
 
 
 def _succeeded(event: Recorded) -> bool:
     return event.type == "node.completed" or event.facts.get("outcome") == "succeeded"
 
 
-def _with(state: Execution, visit: Visit) -> Execution:
-    rest = tuple(each for each in state.visits if each.node != visit.node)
-    return replace(state, visits=(*rest, visit))
+def _with(visits: tuple[Visit, ...], visit: Visit) -> tuple[Visit, ...]:
+    """The visits, of which this one is how its node's stands now."""
+    return (*(each for each in visits if each.node != visit.node), visit)

@@ -5,7 +5,7 @@ import base64
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -17,16 +17,16 @@ from signoff_server.core.policies import Verdict, judge
 from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
 from signoff_server.core.workflows import policy_of
+from signoff_server.service import winners
 from signoff_server.service.execute import Execute, Unit
 from signoff_server.service.views import Views
 from signoff_server.service.wanted import Named, Wanted, as_bytes, differences, named, request_data
-from signoff_server.store import agenda, approvals, codec, ledger, principals
+from signoff_server.store import agenda, approvals, codec, ledger
 from signoff_server.store.approvals import ApprovalView, Filter
 from signoff_server.store.database import Database
 from signoff_server.store.ledger import Taken
 from signoff_server.world import World
 
-T = TypeVar("T")
 _MOST_POINTERS: Final = 20
 
 
@@ -114,7 +114,7 @@ class Approvals:
     async def decide(
         self, caller: Caller, approval: str, decision: str, *, reason: str | None, seen: str | None, key: str | None
     ) -> ApprovalView:
-        left = await self._told(self._decide(caller, Word(approval, decision, reason, seen), key))
+        left = await winners.told(self._database, self._decide(caller, Word(approval, decision, reason, seen), key))
         return await self.views.of(caller.project, *left)
 
     async def decide_each(self, caller: Caller, words: Sequence[Word], key: str | None) -> list[ApprovalView | Refusal]:
@@ -125,7 +125,7 @@ class Approvals:
         for error in refused:
             if not isinstance(error, Refusal):
                 raise error
-        await self._name_winners([error for error in refused if isinstance(error, Refusal)])
+        await winners.name(self._database, [error for error in refused if isinstance(error, Refusal)])
         left = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
         views = iter(await self.views.of_each(caller.project, left))
         return [outcome if isinstance(outcome, Refusal) else next(views) for outcome in outcomes]
@@ -161,7 +161,7 @@ class Approvals:
             state, until = _left(unit, approval)
             return state, unit.now + core.LEASE if redeemed else until
 
-        state, until = await self._told(self._execute(caller.project, plan, subjects=(approval,)))
+        state, until = await winners.told(self._database, self._execute(caller.project, plan, subjects=(approval,)))
         assert until is not None
         return Lease(await self.views.of(caller.project, state, until), state.fence, until)
 
@@ -260,7 +260,7 @@ class Approvals:
         make: Callable[[Unit, Approval], core.Command],
         once: tuple[bytes, bytes] | None = None,
     ) -> ApprovalView:
-        left = await self._told(self._carry_out(caller, approval, make, once))
+        left = await winners.told(self._database, self._carry_out(caller, approval, make, once))
         return await self.views.of(caller.project, *left)
 
     async def _carry_out(
@@ -281,22 +281,6 @@ class Approvals:
 
         keys = () if once is None else (once[0],)
         return await self._execute(caller.project, plan, subjects=(approval,), once=keys)
-
-    async def _told(self, doing: Awaitable[T]) -> T:
-        """What comes of it; where it is refused, the loser is told the name of whoever won."""
-        try:
-            return await doing
-        except Refusal as refusal:
-            await self._name_winners([refusal])
-            raise
-
-    async def _name_winners(self, refusals: Sequence[Refusal]) -> None:
-        winners = [refusal.current.get("decided_by") for refusal in refusals if refusal.current]
-        known = [winner for winner in winners if winner is not None]
-        ids = {winner["id"] for winner in known if winner["id"] is not None}
-        found = await self._database.read(principals.names, ids) if ids else {}
-        for winner in known:
-            winner["name"] = found.get(winner["id"])
 
     async def _named_by(self, caller: Caller, wanted: Wanted) -> Named:
         if not wanted.reviewers and not wanted.on_behalf_of:

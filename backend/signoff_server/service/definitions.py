@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from signoff_server.core import definitions
 from signoff_server.core.graph import Definition
 from signoff_server.core.policies import NO_POLICY, Policy
-from signoff_server.core.workflows import from_facts
+from signoff_server.core.workflows import WorkflowVersion, from_facts
 from signoff_server.store import workflows
 
 V = TypeVar("V")
@@ -36,18 +36,22 @@ class _Kept(Generic[V]):
         return found
 
 
-_DEFINITIONS: Final[_Kept[Definition]] = _Kept()
+_REGISTERED: Final[_Kept[tuple[WorkflowVersion, Definition]]] = _Kept()
 _POLICIES: Final[_Kept[Policy]] = _Kept()
 
 
-def definition(connection: Connection, project: str, subject: str) -> Definition:
-    """The definition that this subject registered."""
+def registered(connection: Connection, project: str, subject: str) -> tuple[WorkflowVersion, Definition]:
+    """What this subject registered: the version, and its definition."""
 
-    def read() -> Definition:
+    def read() -> tuple[WorkflowVersion, Definition]:
         found = workflows.views(connection, project, [subject])[subject]
-        return of_source(found.source, found.state.workflow_id)
+        return found.state, of_source(found.source, found.state.workflow_id)
 
-    return _DEFINITIONS.get(connection, (project, subject), read)
+    return _REGISTERED.get(connection, (project, subject), read)
+
+
+def definition(connection: Connection, project: str, subject: str) -> Definition:
+    return registered(connection, project, subject)[1]
 
 
 def project_policy(connection: Connection, project: str, seq: int) -> Policy:

@@ -25,9 +25,10 @@ _LOCAL: Final[tuple[Network, ...]] = tuple(
 _METADATA: Final[tuple[Network, ...]] = tuple(
     ip_network(text) for text in ("168.63.129.16/32", "100.100.100.200/32", "fd00:ec2::254/128")
 )
-# Set apart by the registries (RFC 6890, 7526, 9637), which not every Python knows yet.
+# Set apart or given up by the registries (RFC 6890, 7526, 9637), which not every Python knows yet.
 _SET_APART: Final[tuple[Network, ...]] = tuple(
-    ip_network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "3fff::/20")
+    ip_network(text)
+    for text in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 )
 _HOST: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?", re.ASCII)
 
