@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bench import history, latency, parked, start, throughput
+from bench import history, latency, parked, start, throughput, workflows
 from bench.databases import databases
 from bench.machine import facts
 from bench.report import Report, tell
@@ -21,6 +21,7 @@ SUBJECTS: Final[dict[str, Callable[[Run], None]]] = {
     "parked": parked.measure,
     "history": history.measure,
     "start": start.measure,
+    "workflows": workflows.measure,
 }
 
 

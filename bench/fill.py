@@ -1,12 +1,12 @@
 """A database with a long history, made in minutes: every row is a copy of what the server itself has written.
 
-One approval is asked and decided by a running server, under numbers that occur nowhere else. Its rows in all tables
-become forms, which are filled in for each copy; digests, leaves and the tree's frontier are made by the server's
-own functions. `signoff rebuild` finds nothing to object to in the outcome.
+One specimen (an approval that is asked and decided, or a run that parks) is made by a running server, under numbers
+that occur nowhere else. Its rows in all tables become forms, which are filled in for each copy; digests, leaves and the
+tree's frontier are made by the server's own functions. `signoff rebuild` finds nothing to object to in the outcome.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from sqlalchemy import Table, delete, insert, select, update
 from bench.calls import creation, decision
 from bench.generator import Connection, Requests, expect
 from bench.server import Server
+from bench.setup import Keys
 from signoff.protocol.proof import extend, leaf_hash, payload_digest
 from signoff_server.store import ledger
 from signoff_server.store.dialects import open_engines
@@ -30,19 +31,30 @@ _FAR: Final = 7_000_000_000
 
 Gaps = dict[bytes, bytes]
 Form = Callable[[Gaps], Any]
+# Has a server make a specimen; answers the subjects of its streams.
+Make = Callable[[Server], Iterable[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Specimen:
-    """`events` in their order, and the rows of every other table that are about the approval."""
+    """`events` in their order, and the rows of every other table that are about its subjects."""
 
     project: str
+    subjects: list[str]
     events: list[dict[str, Any]]
     others: list[tuple[Table, dict[str, Any]]]
 
 
-def fill(folder: Path, database: str, keys: tuple[str, str], decided: int) -> None:
-    """Add so many approvals to a database that no server has open, asked and decided by the holders of `keys`.
+def a_decided_approval(server: Server) -> Iterable[str]:
+    connection = Connection(server.url)
+    asked = expect(connection.ask(creation(Requests(server.url, server.app_key))), 201).json()
+    expect(connection.ask(decision(Requests(server.url, server.reviewer_key), asked["id"])), 200)
+    connection.close()
+    return [asked["id"]]
+
+
+def fill(folder: Path, database: str, keys: Keys, count: int, make: Make = a_decided_approval) -> None:
+    """Add so many copies of what `make` makes to a database that no server has open, whose keys are `keys`.
 
     The log of a server that runs meanwhile goes to `folder`.
     """
@@ -52,25 +64,16 @@ def fill(folder: Path, database: str, keys: tuple[str, str], decided: int) -> No
         head = _move_far(connection, project)
     engines.close()
     with Server(folder, database, keys) as server:
-        approval = _ask_and_decide(server)
+        subjects = list(make(server))
     engines = open_engines(database)
     try:
         with engines.writer.begin() as connection:
-            copies = _Copies(_take(connection, project, approval, head))
-        for first in range(0, decided, _AT_ONCE):
+            copies = _Copies(_take(connection, project, subjects, head))
+        for first in range(0, count, _AT_ONCE):
             with engines.writer.begin() as connection:
-                copies.add(connection, min(_AT_ONCE, decided - first))
+                copies.add(connection, min(_AT_ONCE, count - first))
     finally:
         engines.close()
-
-
-def _ask_and_decide(server: Server) -> str:
-    connection = Connection(server.url)
-    asked = expect(connection.ask(creation(Requests(server.url, server.app_key))), 201).json()
-    expect(connection.ask(decision(Requests(server.url, server.reviewer_key), asked["id"])), 200)
-    connection.close()
-    approval: str = asked["id"]
-    return approval
 
 
 def _move_far(connection: Transaction, project: str) -> Head:
@@ -79,16 +82,17 @@ def _move_far(connection: Transaction, project: str) -> Head:
     return head
 
 
-def _take(connection: Transaction, project: str, approval: str, head: Head) -> _Specimen:
+def _take(connection: Transaction, project: str, subjects: list[str], head: Head) -> _Specimen:
     """The specimen's rows, taken out of the database; the head is put back."""
     found: list[tuple[Table, dict[str, Any]]] = []
     for table in METADATA.sorted_tables:
-        about = table.c["subject" if "subject" in table.c else "id"] == approval
+        column = next(name for name in ("subject", "id", "execution") if name in table.c)
+        about = table.c[column].in_(subjects)
         found += [(table, dict(row)) for row in connection.execute(select(table).where(about)).mappings()]
         connection.execute(delete(table).where(about))
     _set_head(connection, project, head)
     events = sorted((row for table, row in found if table is EVENTS), key=lambda row: int(row["seq"]))
-    return _Specimen(project, events, [(table, row) for table, row in found if table is not EVENTS])
+    return _Specimen(project, subjects, events, [(table, row) for table, row in found if table is not EVENTS])
 
 
 def _set_head(connection: Transaction, project: str, head: Head) -> None:
@@ -107,6 +111,7 @@ class _Copies:
         self._events = [self._row(event) for event in specimen.events]
         self._nonces = [event["payload_nonce"] for event in specimen.events]
         self._others = [(Statement(insert(table)), self._row(row)) for table, row in specimen.others]
+        self._kinds = [subject[:4].encode() for subject in specimen.subjects]
         self._prefix = specimen.events[0]["id"].partition("_")[2][:10].encode()
 
     def add(self, connection: Transaction, count: int) -> None:
@@ -131,7 +136,7 @@ class _Copies:
 
     def _filled(self, seq: int) -> Gaps:
         """What stands in the gaps of one copy. The ids are in the order of time, as real ones are."""
-        filled = {b"id": b"apr_%s%016d" % (self._prefix, seq)}
+        filled = {b"id%d" % at: b"%s%s%016d" % (kind, self._prefix, seq) for at, kind in enumerate(self._kinds)}
         for at in range(len(self._events)):
             filled[b"event%d" % at] = b"evt_%s%016d" % (self._prefix, seq + at)
             filled[b"seq%d" % at] = b"%d" % (seq + at + 1)
@@ -140,7 +145,7 @@ class _Copies:
 
     def _event(self, at: int, nonce: bytes, filled: Gaps) -> dict[str, Any]:
         row = self._events[at]
-        filled[b"digest%d" % at] = payload_digest(nonce, row.changing["payload"](filled)).encode()
+        filled[b"digest%d" % at] = payload_digest(nonce, row.value("payload", filled)).encode()
         event = row(filled)
         event["leaf"] = leaf_hash(event["envelope"])
         return event
@@ -158,13 +163,16 @@ class _Row:
     same: Mapping[str, Any]
     changing: Mapping[str, Form]
 
+    def value(self, name: str, filled: Gaps) -> Any:
+        return self.changing[name](filled) if name in self.changing else self.same[name]
+
     def __call__(self, filled: Gaps) -> dict[str, Any]:
         return {**self.same, **{name: form(filled) for name, form in self.changing.items()}}
 
 
 def _gaps(specimen: _Specimen) -> dict[bytes, bytes]:
     """Texts of the specimen that are others in each copy, and the names of the gaps that they leave."""
-    gaps = {specimen.events[0]["subject"].encode(): b"id"}
+    gaps = {subject.encode(): b"id%d" % at for at, subject in enumerate(specimen.subjects)}
     for at, event in enumerate(specimen.events):
         gaps[event["id"].encode()] = b"event%d" % at
         gaps[str(event["seq"]).encode()] = b"seq%d" % at

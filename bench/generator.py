@@ -9,6 +9,7 @@ import asyncio
 import json
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
@@ -55,6 +56,28 @@ class Signal:
 Script: TypeAlias = Generator[bytes | Signal, Any, None]
 
 
+class Line:
+    """What is still to be done, for whoever is idle; ends with `None` for everybody."""
+
+    def __init__(self) -> None:
+        self._things: deque[Any] = deque()
+        self._idle: deque[Signal] = deque()
+
+    def put(self, thing: Any) -> None:
+        if self._idle:
+            self._idle.popleft().give(thing)
+        else:
+            self._things.append(thing)
+
+    def next(self) -> Signal:
+        signal = Signal()
+        if self._things:
+            signal.give(self._things.popleft())
+        else:
+            self._idle.append(signal)
+        return signal
+
+
 class Requests:
     """Makes the bytes of requests, for one key."""
 
@@ -65,10 +88,10 @@ class Requests:
     def get(self, path: str) -> bytes:
         return f"GET {path} HTTP/1.1\r\n{self._common}\r\n".encode()
 
-    def post(self, path: str, body: bytes, *, once: str | None = None) -> bytes:
+    def post(self, path: str, body: bytes, *, once: str | None = None, media_type: str = "application/json") -> bytes:
         """`once` is the Idempotency-Key."""
         keyed = "" if once is None else f"Idempotency-Key: {once}\r\n"
-        head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        head = f"Content-Type: {media_type}\r\nContent-Length: {len(body)}\r\n"
         return f"POST {path} HTTP/1.1\r\n{self._common}{keyed}{head}\r\n".encode() + body
 
     def upgrade(self, path: str, subprotocol: str | None) -> bytes:
@@ -87,6 +110,10 @@ class Connection:
 
     def ask(self, request: bytes) -> Reply:
         self._socket.sendall(request)
+        return self.answer()
+
+    def answer(self) -> Reply:
+        """The answer to what was sent."""
         received = b""
         while (reply := parse(received)) is None:
             more = self._socket.recv(65_536)
@@ -96,7 +123,7 @@ class Connection:
         return reply
 
     def send(self, request: bytes) -> None:
-        """For an answer that nobody waits for."""
+        """For an answer that is asked for later, if at all."""
         self._socket.sendall(request)
 
     def close(self) -> None:

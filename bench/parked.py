@@ -6,37 +6,29 @@ connections open, and the database's own page caches full.
 """
 
 import json
-import secrets
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from bench.calls import LANES, decision, make_pending, waited_for
-from bench.counting import SERVE_COUNTED, Counts, place, read
 from bench.echo import HOLD, echoing
 from bench.generator import Connection, Requests, Script, drive, expect
 from bench.generator import run as run_loop
-from bench.machine import Memory, cpu_seconds, memory, usage
-from bench.report import Aim, Figure, used_by
+from bench.machine import Memory, memory
+from bench.report import Aim, Figure
+from bench.rest import at_rest, counted, until_quiet
 from bench.run import Run
 from bench.server import Server
 from bench.waiter import heard, tell, waiter
 
 _KIB: Final = 1024
 _WARM_UP: Final = 2_000
-_QUIET: Final = 0.02
 _CALLS: Final = {
     "as_completed": "all in one `approvals.as_completed(ids)`",
     "wait": "a task with `approvals.wait(id)` for each, which keeps the approval that it has read",
 }
-
-
-class _Counted(NamedTuple):
-    server: Server
-    file: Path
 
 
 class _Grown(NamedTuple):
@@ -46,7 +38,7 @@ class _Grown(NamedTuple):
 
 def measure(run: Run) -> None:
     waits = run.count(10_000, least=20)
-    parked, idle = _counted(run), _counted(run)
+    parked, idle = counted(run), counted(run)
     with parked.server as server, idle.server:
         ids = make_pending(server, waits)
         bare = _bare_tasks(server, ids)
@@ -55,14 +47,11 @@ def measure(run: Run) -> None:
             with _parked(server, ids, call) as (process, grown):
                 run.report.add(_waits(call, waits, grown, bare))
                 if call == "as_completed":
-                    run.report.add(_at_rest(parked, idle, process.pid, waits, run.count(20)))
+                    told = f"{waits} pending with a waiter each on one watch socket"
+                    seconds = run.count(20)
+                    run.report.add(at_rest("parked_at_rest", parked, idle, seconds, told, client=process.pid))
         _warm(server, ids)
         run.report.add(_polls(server, ids[: run.count(2_000, least=20)]))
-
-
-def _counted(run: Run) -> _Counted:
-    file = run.folder / f"{secrets.token_hex(4)}.counts"
-    return _Counted(run.server(code=SERVE_COUNTED, env=place(file)), file)
 
 
 def _warm(server: Server, ids: list[str]) -> None:
@@ -87,11 +76,11 @@ def _parked(server: Server, ids: list[str], call: str) -> "Iterator[tuple[subpro
         tell(process, json.dumps(ids))
         _decide(server, heard(process)["pending"])
         heard(process)
-        _until_quiet(server.pid, process.pid)
+        until_quiet(server.pid, process.pid)
         before = _Grown(memory(process.pid), memory(server.pid))
         tell(process, "go")
         _until_waited_for(server, len(ids))
-        _until_quiet(server.pid, process.pid)
+        until_quiet(server.pid, process.pid)
         after = _Grown(memory(process.pid), memory(server.pid))
         yield process, _Grown(after.client - before.client, after.server - before.server)
 
@@ -125,41 +114,6 @@ def _decide(server: Server, approval: str) -> None:
     connection.close()
 
 
-# ---------------------------------------------------------------- at rest
-
-
-def _at_rest(parked: _Counted, idle: _Counted, client: int, waits: int, seconds: int) -> Figure:
-    """A server that holds all those waits, and one that holds none, in the same seconds."""
-    before, idle_before = read(parked.file), read(idle.file)
-    with usage(server=parked.server.pid, client=client, idle_server=idle.server.pid) as used:
-        time.sleep(seconds)
-    ran, idle_ran = _since(parked.file, before), _since(idle.file, idle_before)
-    share = {name: cpu / used.seconds * 100 for name, cpu in used.cpu.items()}
-
-    def rates(counts: Counts) -> dict[str, float]:
-        return {f"{name}_per_second": count / used.seconds for name, count in counts._asdict().items()}
-
-    return Figure(
-        "parked_at_rest",
-        {"server": share["server"], "client": share["client"], **rates(ran)},
-        "% of a core",
-        limit={"server": share["idle_server"], **rates(idle_ran)},
-        limit_is="a server with nobody waiting and nothing pending",
-        aims=(
-            Aim("server", 0.5),
-            Aim("statements_per_second", 1.2, ratio=True),
-            Aim("steps_per_second", 1.2, ratio=True),
-        ),
-        note=f"{waits} pending with a waiter each on one watch socket, over {used.seconds:.0f} s; SQL statements and "
-        "steps of the database's machine are counted in both servers, reads and transactions alike",
-        **used_by(used),
-    )
-
-
-def _since(file: Path, before: Counts) -> Counts:
-    return read(file).since(before)
-
-
 # ---------------------------------------------------------------- by long polls
 
 
@@ -183,14 +137,14 @@ def _polls(server: Server, ids: list[str]) -> Figure:
 
 def _held(url: str, pid: int, requests: list[bytes], server: Server | None = None) -> float:
     """KiB of the process at `pid` for each of the requests while it holds them all."""
-    _until_quiet(pid)
+    until_quiet(pid)
     before = memory(pid)
     connections = [Connection(url) for _ in requests]
     for connection, request in zip(connections, requests, strict=True):
         connection.send(request)
     if server is not None:
         _until_waited_for(server, len(requests))
-    _until_quiet(pid)
+    until_quiet(pid)
     grown = memory(pid) - before
     for connection in connections:
         connection.close()
@@ -206,12 +160,3 @@ def _until_waited_for(server: Server, approvals: int) -> None:
     while waited_for(connection.ask(metrics).body) < approvals + 1:
         time.sleep(0.01)
     connection.close()
-
-
-def _until_quiet(*pids: int) -> None:
-    """Until the processes do next to nothing: reading what stands and taking it in goes on after the waits are held."""
-    before, spent = sum(map(cpu_seconds, pids)), 1.0
-    while spent > _QUIET:
-        time.sleep(0.5)
-        now = sum(map(cpu_seconds, pids))
-        before, spent = now, now - before

@@ -28,9 +28,9 @@ class Run:
         database = self.databases.make()
         return Server(self.new_folder(), database, set_up(database), code=code, env=env)
 
-    def serve(self, database: str, like: Server) -> Server:
+    def serve(self, database: str, like: Server, *, code: str = SERVE, env: Mapping[str, str] | None = None) -> Server:
         """A server on a database that was copied from that of another, with its keys."""
-        return Server(self.new_folder(), database, like.keys)
+        return Server(self.new_folder(), database, like.keys, code=code, env=env)
 
     def new_folder(self) -> Path:
         folder = self.folder / secrets.token_hex(4)

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from bench.setup import Keys
+
 ROOT: Final = Path(__file__).parents[1]
 SERVE: Final = "from signoff_server.commands import serve; serve()"
 # A bench asks faster than any application should be allowed to.
@@ -17,13 +19,13 @@ _NO_LIMITS: Final = {"SIGNOFF_CREATIONS_PER_SECOND": "0", "SIGNOFF_PENDING_CAP":
 
 
 class Server:
-    """Ready when it is made. `app_key` may ask and redeem, `reviewer_key` decide and administer."""
+    """Ready when it is made. `app_key` may ask, redeem and start runs, `reviewer_key` decide and administer."""
 
     def __init__(
         self,
         folder: Path,
         database: str,
-        keys: tuple[str, str],
+        keys: Keys,
         *,
         code: str = SERVE,
         env: Mapping[str, str] | None = None,
@@ -31,7 +33,7 @@ class Server:
         """On a database that was set up, whose keys those are; the log goes to `folder`."""
         self.database = database
         self.keys = keys
-        self.app_key, self.reviewer_key = keys
+        self.app_key, self.reviewer_key, self.worker_key = keys
         self._folder = folder
         self._code = code
         self._env = {**os.environ, **_NO_LIMITS, **(env or {})}

@@ -9,14 +9,16 @@ from signoff_server.service.principals import Principals
 from signoff_server.settings import load
 from signoff_server.world import World
 
+_ASKS: Final = ("approvals:create", "executions:write", "workflows:write")
 _REVIEWS: Final = ("approvals:decide", "audit:read", "admin")
 
 
 class Keys(NamedTuple):
-    """`app` may ask and redeem, `reviewer` decide and administer."""
+    """`app` may ask and redeem, and start runs; `reviewer` decide and administer; `worker` do the work of runs."""
 
     app: str
     reviewer: str
+    worker: str
 
 
 def set_up(database: str) -> Keys:
@@ -32,6 +34,8 @@ async def _people(people: Principals) -> Keys:
     project = await people.project("default")
     app = await people.create(project, SYSTEM, name="app", kind="service", role="member", owner=None)
     reviewer = await people.create(project, SYSTEM, name="reviewer", kind="human", role="admin", owner=None)
-    asks = await people.issue(project, SYSTEM, principal=app.id, scopes=("approvals:create",))
+    worker = await people.create(project, SYSTEM, name="worker", kind="service", role="member", owner=None)
+    asks = await people.issue(project, SYSTEM, principal=app.id, scopes=_ASKS)
     decides = await people.issue(project, SYSTEM, principal=reviewer.id, scopes=_REVIEWS)
-    return Keys(asks.text, decides.text)
+    works = await people.issue(project, SYSTEM, principal=worker.id, scopes=("work",))
+    return Keys(asks.text, decides.text, works.text)

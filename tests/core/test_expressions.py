@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -369,7 +370,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TREES)
 def test_the_engine_reads_what_is_written_for_it_as_it_was_meant(text: str) -> None:
     """Reading the engine's text again gives the same tree; and where the engine runs both, they say the same."""
@@ -392,7 +393,7 @@ def outcome(source: str, values: dict[str, Any]) -> str:
         return error.kind
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TREES)
 def test_an_evaluation_ends_in_json_data_or_in_its_one_failure(text: str) -> None:
     told = check(text, NODES)
@@ -404,7 +405,7 @@ def test_an_evaluation_ends_in_json_data_or_in_its_one_failure(text: str) -> Non
     check_canonical(value)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.text("input.nodesaxmp()[]{}'\"\\+-*/%<>=!&|?:, 01ueEr`$\n\té", max_size=40))
 def test_any_text_is_checked_and_evaluated_without_a_surprise(text: str) -> None:
     told = check(text, NODES)
@@ -602,3 +603,10 @@ def test_results_come_in_one_order() -> None:
     scope = Scope({"m": {f"k{at}": at for at in range(20)}}, {}, "e", NOW)
     assert list(evaluate(texts[0], scope)) == ["a", "b", "c"]
     assert sorted(evaluate(texts[1], scope)) == sorted(scope.input["m"])
+
+
+def test_expressions_are_evaluated_by_many_threads_at_once() -> None:
+    texts = [f"input.list.map(x, x + {at})" for at in range(20)] * 20
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda text: evaluate(text, SCOPE), texts))
+    assert results == [[3 + at, 1 + at, 2 + at] for at in range(20)] * 20

@@ -220,7 +220,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(VALUES)
 def test_json_is_read_as_what_it_says_or_refused(value: object) -> None:
     """JSON is YAML 1.2; what the canonical form refuses, a file refuses too."""
@@ -234,7 +234,7 @@ def test_json_is_read_as_what_it_says_or_refused(value: object) -> None:
         assert data == value
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.text("ab01:-[]{}\"'\\&*!%#|> \n\t?,.~<", max_size=60))
 def test_whatever_is_read_is_plain_data_as_a_strict_reader_sees_it(text: str) -> None:
     try:

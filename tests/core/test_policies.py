@@ -29,13 +29,13 @@ BLOCK = Policy(blocked_tools=("payments.*",))
 ASK = Policy(require_approval_for=("payments.*",))
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(PATTERNS, NAMES)
 def test_it_matches_what_fnmatch_matches_in_lower_case(pattern: str, name: str) -> None:
     assert matches(pattern, name) == fnmatch.fnmatchcase(name.lower(), pattern.lower())
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(PATTERNS.map(lambda pattern: f"a.{pattern}"), NAMES)
 def test_the_narrow_form_matches_segment_by_segment(pattern: str, name: str) -> None:
     there, here = pattern.lower().split("."), name.lower().split(".")
@@ -133,6 +133,7 @@ def test_a_name_that_is_not_one_is_blocked_whatever_the_rules(name: str, policy:
     assert not matches("*", name)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20))
 def test_nothing_but_a_well_formed_name_gets_past(name: str) -> None:
     verdict = judge([("project", ASK)], name)

@@ -52,7 +52,7 @@ def by_the_word(nodes: Nodes, start: str) -> dict[Region | None, frozenset[str]]
         found |= {region: reached(nodes, region.branch) for region in new}
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(graphs())
 def test_regions_are_what_their_definition_says(nodes: Nodes) -> None:
     start = NAMES[0]

@@ -33,6 +33,18 @@ FIGURES = {
     "parked": {"memory_of_a_wait.as_completed", "memory_of_a_wait.wait", "parked_at_rest", "memory_of_a_held_poll"},
     "history": {f"with_a_history.{name}" for name in (*CALLS, "start")},
     "start": {f"start.{name}" for name in (*PROGRAMS, "server")},
+    "workflows": {
+        "runs_started_per_second",
+        "runs_completed_per_second",
+        "runs_completed_per_second.sdk",
+        "memory_of_a_parked_run",
+        "parked_runs_at_rest",
+        "parked_runs_at_rest.many",
+        "decide_started",
+        "decide_started.many",
+        "restart_with_parked_runs",
+        "step_of_a_long_run",
+    },
 }
 
 
@@ -45,7 +57,8 @@ def test_each_figure_is_printed_whole(subject: str, tmp_path: Path) -> None:
     for figure in figures:
         assert tuple(figure) == MEMBERS
         assert figure["database"] == "sqlite"
-        assert all(value >= 0 for value in figure["values"].values())
+        # Memory may shrink meanwhile where next to nothing is measured.
+        assert all(value >= 0 for value in figure["values"].values()) or figure["unit"] == "KiB"
         assert figure["met"] in ((True, False) if figure["aim"] else (None,))
 
 
@@ -60,7 +73,7 @@ def test_a_made_up_history_is_a_true_one(tmp_path: Path) -> None:
         (done,) = rebuild(connection, 0)
     assert derived(engines.reader) == before
     engines.close()
-    assert done.events == 4 + 2 * 40
+    assert done.events == 6 + 2 * 40
 
 
 def bench(folder: Path, *arguments: str) -> list[dict[str, Any]]:

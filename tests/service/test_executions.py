@@ -464,3 +464,75 @@ def test_the_leases_of_a_worker_that_is_gone_end_together(services: Bare) -> Non
 
     assert asyncio.run(story()) == ["scheduled"] * 3
     check(services)
+
+
+BOTH_WAIT: Final = """
+workflow: {id: both-wait, version: 1.0.0, start: ask}
+nodes:
+  ask: {type: human_approval, on_approved: both}
+  both: {type: parallel, branches: [first, second], next: tell}
+  first: {type: wait, event: paid, next: end}
+  second: {type: wait, event: paid, next: end}
+  tell:
+    type: tool
+    tool_ref: tell
+    input: {first: "${{ nodes.first.output.n }}", second: "${{ nodes.second.output.n }}"}
+    next: end
+"""
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_each_signal_is_heard_once_and_in_its_order(services: Bare, before: int) -> None:
+    async def story() -> Any:
+        execution = await services.start(BOTH_WAIT)
+        starter, runs = services.caller("starter"), services.server.executions
+
+        async def signal(number: int) -> None:
+            await runs.signal(starter, execution, "paid", {"n": number}, key=f"s{number}")
+
+        for number in range(1, before + 1):
+            await signal(number)
+        await services.approve(execution)
+        for _ in range(2):
+            await services.advance(execution)
+        for number in range(before + 1, 3):
+            assert (await services.state(execution)).status == "parked"
+            await signal(number)
+        await services.advance(execution)
+        (handed,) = await services.lease("tell")
+        return handed.input
+
+    assert asyncio.run(story()) == {"first": 1, "second": 2}
+    check(services)
+
+
+def test_starts_with_one_key_in_one_commit_are_one_run(services: Bare) -> None:
+    async def story() -> list[Any]:
+        await services.server.workflows.register(services.caller("starter"), PAY.encode(), build=False)
+        same = [lambda: services.again("pay", key="k") for _ in range(3)]
+        return await in_one_commit(services, *same, lambda: services.again("pay", {"n": 1}, key="k"))
+
+    *started, other = asyncio.run(story())
+    runs, asked = services.everything()
+    assert set(started) == {run.id for run in runs}
+    assert len(runs) == len(asked) == 1
+    assert isinstance(other, Refusal)
+    assert other.code == "idempotency_key_reuse"
+    check(services)
+
+
+def test_a_run_keeps_the_policy_that_it_began_with(services: Bare) -> None:
+    async def story() -> list[str]:
+        admin = services.caller("admin")
+        before = await services.start(TWICE)
+        await services.server.workflows.set_policy(admin, b"require_approval_for: ['look']")
+        after = await services.again("twice")
+        found = [(await services.state(run)).visits[0].status for run in (before, after)]
+        await services.server.workflows.set_policy(admin, b"allow: ['look']")
+        found.append((await services.state(after)).visits[0].status)
+        await services.approve(after)
+        assert len(await services.lease("look", most=2)) == 2
+        return found
+
+    assert asyncio.run(story()) == ["scheduled", "awaiting_approval", "awaiting_approval"]
+    check(services)

@@ -1,5 +1,6 @@
 """Runs on a server that is at work: its runner and its wake-ups, or none of these, and everybody at once."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -8,8 +9,9 @@ from typing import Any, Final
 import pytest
 
 from signoff_server.service.rebuild import rebuild
+from tests.support.bare import bare_on
 from tests.support.databases import Databases
-from tests.support.project import Project, running
+from tests.support.project import Project, cast, running, serving
 from tests.support.tables import derived
 from tests.support.workflows import GATED, lease, parked, read, settle, start, take
 
@@ -24,6 +26,13 @@ nodes:
   right: {type: tool, tool_ref: right, next: end}
   rest: {type: wait, for: 5s, next: last}
   last: {type: tool, tool_ref: last, input: {left: "${{ nodes.left.output }}"}, next: end}
+"""
+TWO: Final = """
+workflow: {id: two, version: 1.0.0, start: both}
+nodes:
+  both: {type: parallel, branches: [left, right], next: end}
+  left: {type: human_approval, on_approved: end}
+  right: {type: human_approval, on_approved: end}
 """
 BRIEF: Final = """
 workflow: {id: brief, version: 1.0.0, start: ask}
@@ -82,6 +91,18 @@ def test_a_run_goes_on_by_whatever_moves_it(live: Project) -> None:
     agrees(live)
 
 
+def test_what_a_dead_process_left_ready_goes_on(databases: Databases) -> None:
+    content, casts = cast(databases)
+    with databases.ready(content) as database:
+        with bare_on(database, casts[0]) as left:
+            asyncio.run(left.start(CHAIN, {"amount": "1.00"}))
+        with serving(database, casts) as (project, _):
+            assert lease(project, "left", "right") == []
+            project.world.advance(1)
+            assert take(project, "left", "right")["tool"] == "left"
+            assert take(project, "left", "right")["tool"] == "right"
+
+
 def word(project: Project, who: str, run: str, decision: str) -> Callable[[], Any]:
     body = {"decision": decision, "comment": "because"}
     return lambda: project.call(who, "POST", f"/v1/executions/{run}/approve", json=body)
@@ -102,6 +123,33 @@ def test_one_word_wins_when_many_speak_together(woken: Project) -> None:
         status = read(woken, run)["status"]
         assert (status, cancelled.status_code) == (("failed", 409) if decided == ["rejected"] else ("cancelled", 200))
     agrees(woken)
+
+
+def test_who_decides_a_node_too_late_hears_who_was_faster(woken: Project) -> None:
+    run = parked(woken)
+    asked = run["nodes"][0]["approval_id"]
+    assert word(woken, "alice", run["id"], "approved")().status_code == 200
+    for about in ({"node_id": "pay"}, {"approval_id": asked}, {"node_id": "pay", "approval_id": asked}):
+        body = {"decision": "rejected", "comment": "no", **about}
+        late = woken.call("bob", "POST", f"/v1/executions/{run['id']}/approve", json=body)
+        assert (late.status_code, late.json()["code"]) == (409, "already_decided")
+        assert late.json()["current"]["decided_by"] == {"id": woken.ids["alice"], "name": "alice", "kind": "human"}
+    cancel(woken, run["id"])()
+    # That the run is over comes before all else.
+    late = woken.call("bob", "POST", f"/v1/executions/{run['id']}/approve", json=body)
+    assert late.json()["code"] == "execution_finished"
+
+
+def test_an_approval_tells_which_node_is_meant(woken: Project) -> None:
+    run = parked(woken, TWO, {})
+    left, right = ({each["node_id"]: each["approval_id"] for each in run["nodes"]}[name] for name in ("left", "right"))
+    body = {"decision": "approved", "approval_id": right}
+    reply = woken.call("alice", "POST", f"/v1/executions/{run['id']}/approve", json=body)
+    assert (reply.json()["node_id"], reply.json()["approval_id"]) == ("right", right)
+    wrong = {"decision": "approved", "approval_id": left, "node_id": "right"}
+    assert (
+        woken.call("alice", "POST", f"/v1/executions/{run['id']}/approve", json=wrong).json()["code"] == "not_pending"
+    )
 
 
 def test_a_decision_meets_its_deadline(woken: Project) -> None:

@@ -15,7 +15,7 @@ from signoff_server.store import ledger
 from signoff_server.store.tables import SNAPSHOTS
 from signoff_server.web.server import Server
 from tests.support.databases import Databases
-from tests.support.project import CAST, cast
+from tests.support.project import CAST, Cast, cast
 from tests.support.world import StillWorld
 
 
@@ -79,12 +79,18 @@ class Bare:
 
 @contextmanager
 def bare(databases: Databases) -> Iterator[Bare]:
-    content, ((project, ids, _), _) = cast(databases)
-    with databases.ready(content) as database:
-        world = StillWorld()
-        given = {"database": database, "environment": "test", "allowed_hosts": ("testserver",)}
-        server = open_server(Settings.model_validate(given), world)
-        try:
-            yield Bare(server, world, project, dict(ids))
-        finally:
-            server.database.close()
+    content, (first, _) = cast(databases)
+    with databases.ready(content) as database, bare_on(database, first) as made:
+        yield made
+
+
+@contextmanager
+def bare_on(database: str, ours: Cast) -> Iterator[Bare]:
+    """On a database that has the content of this cast."""
+    world = StillWorld()
+    given = {"database": database, "environment": "test", "allowed_hosts": ("testserver",)}
+    server = open_server(Settings.model_validate(given), world)
+    try:
+        yield Bare(server, world, ours[0], dict(ours[1]))
+    finally:
+        server.database.close()

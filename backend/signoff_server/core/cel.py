@@ -1,14 +1,28 @@
 """The engine that evaluates expressions: compiled programs, and what it says when it fails.
 
-Its package brings a command line along whose import takes half a second, so the extension is loaded alone, when it is
-first needed. An engine may panic: that exception is no `Exception`, and counts as a failure like any other.
+Its package brings a command line along whose import takes half a second, so the extension is loaded alone. An engine
+may panic: that exception is no `Exception`, and counts as a failure like any other.
 """
 
 import importlib.util
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from importlib.machinery import PathFinder
-from typing import Any
+from typing import Any, Final
+
+
+def _load() -> Any:
+    package = importlib.util.find_spec("cel")
+    spec = PathFinder.find_spec("cel", package.submodule_search_locations) if package else None
+    if spec is None or spec.loader is None:
+        raise ImportError("the package common-expression-language is not installed: install signoff[server]")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# With this module and its lock: an extension is not to be loaded by two threads at once.
+_ENGINE: Final = _load()
 
 
 class EngineFailed(Exception):
@@ -43,18 +57,7 @@ def _failed(error: BaseException) -> BaseException:
 
 @lru_cache(maxsize=256)
 def _compiled(source: str) -> Any:
-    return _engine().compile(source)
-
-
-@cache
-def _engine() -> Any:
-    package = importlib.util.find_spec("cel")
-    spec = PathFinder.find_spec("cel", package.submodule_search_locations) if package else None
-    if spec is None or spec.loader is None:
-        raise ImportError("the package common-expression-language is not installed: install signoff[server]")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return _ENGINE.compile(source)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,8 +1,8 @@
 """A workflow file -> its definitions, or every fault in it at once, each with its line and column.
 
 Rules of the room: what `read` answers is whole and consistent, so that nobody who runs it has to check it again. The
-shape of a file is the table below; `schema` makes an editor's JSON Schema of the same table. Reading a file runs
-nothing and fetches nothing.
+shape of a file is the table in `grammar`; what its parts say together is checked here. Reading a file runs nothing and
+fetches nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,8 +41,6 @@ _FILLED: Final = ("input", "context", "description")
 _ENOUGH: Final = 4 * MAX_FAULTS
 
 __all__ = ["DefinitionInvalid", "Fault", "check_input", "read", "read_policy", "schema"]
-
-# ---------------------------------------------------------------- reading
 
 
 def read(source: bytes) -> list[Definition]:

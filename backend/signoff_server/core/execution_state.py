@@ -13,9 +13,10 @@ that is over stays over: what its workers still report ends their visits and mov
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
+from signoff_server.core.changing import changed
 from signoff_server.core.events import Actor, Recorded, from_text
 from signoff_server.core.graph import NO_RETRY, Retry
 
@@ -122,19 +123,18 @@ def evolve(state: Execution | None, event: Recorded) -> Execution:
     """The run after `event`."""
     if state is None:
         return _started(event)
-    state = replace(state, updated_at=event.at)
     kind, _, what = event.type.partition(".")
     if kind == "execution":
         return _run(state, what, event)
     node = event.facts["node"]
     if what == "skipped":
-        return replace(state, ready=tuple(each for each in state.ready if each.node != node))
+        return changed(state, updated_at=event.at, ready=tuple(each for each in state.ready if each.node != node))
     visit = state.at(node)
     if visit is None:
         return _entered(state, what, event)
     if what in ("completed", "failed", "blocked", "cancelled") or _ends(event):
         return _left(state, visit, event)
-    return _with(state, _moved(visit, what, event))
+    return changed(state, updated_at=event.at, visits=_with(state.visits, _moved(visit, what, event)))
 
 
 def _started(event: Recorded) -> Execution:
@@ -162,14 +162,14 @@ def _started(event: Recorded) -> Execution:
 def _run(state: Execution, what: str, event: Recorded) -> Execution:
     match what:
         case "parked":
-            return replace(state, status="parked")
+            return changed(state, updated_at=event.at, status="parked")
         case "resumed":
-            return replace(state, status="running")
+            return changed(state, updated_at=event.at, status="running")
         case "signalled":
             kept = ((event.facts["name"], event.seq),) if event.facts["kept"] else ()
-            return replace(state, signals=state.signals + kept)
+            return changed(state, updated_at=event.at, signals=state.signals + kept)
         case "completed" | "failed" | "cancelled":
-            return replace(state, status=what, ready=(), ended_at=event.at, ended_seq=event.seq)
+            return changed(state, updated_at=event.at, status=what, ready=(), ended_at=event.at, ended_seq=event.seq)
     raise ValueError(f"{event.type} does not follow on {state.status}")
 
 
@@ -185,16 +185,14 @@ def _entered(state: Execution, what: str, event: Recorded) -> Execution:
     found = next((each for each in state.ready if each.node == facts["node"]), None)
     if found is None:
         raise ValueError(f"{event.type} of {facts['node']} does not follow")
-    rest = tuple(each for each in state.ready if each is not found)
-    state = replace(state, ready=rest, steps=state.steps + 1)
+    ready, steps = tuple(each for each in state.ready if each is not found), state.steps + 1
     visit = _visit(found, what, event)
     if what in ("completed", "failed", "blocked"):
-        return _left(replace(state, signals=_without(state, facts)), visit, event)
-    state = _with(state, visit)
+        entered = changed(state, ready=ready, steps=steps, signals=_without(state, facts))
+        return _left(entered, visit, event)
     if what == "started":
-        branches = tuple(Ready(branch, found.node, branch) for branch in visit.open)
-        state = replace(state, ready=state.ready + branches)
-    return state
+        ready += tuple(Ready(branch, found.node, branch) for branch in visit.open)
+    return changed(state, updated_at=event.at, ready=ready, steps=steps, visits=_with(state.visits, visit))
 
 
 def _visit(found: Ready, what: str, event: Recorded) -> Visit:
@@ -244,7 +242,7 @@ def _moved(visit: Visit, what: str, event: Recorded) -> Visit:
     match what:
         case "scheduled":
             until = facts.get("approved_until")
-            return replace(
+            return changed(
                 visit,
                 status="scheduled",
                 due_at=event.at,
@@ -252,7 +250,7 @@ def _moved(visit: Visit, what: str, event: Recorded) -> Visit:
                 approved_until=visit.approved_until if until is None else from_text(until),
             )
         case "started":
-            return replace(
+            return changed(
                 visit,
                 status="running",
                 attempt=facts["attempt"],
@@ -265,12 +263,12 @@ def _moved(visit: Visit, what: str, event: Recorded) -> Visit:
         case "retry_scheduled":
             due_at = from_text(facts["due_at"])
             more = visit.failures + 1
-            return replace(visit, status="retrying", due_at=due_at, failures=more, settled=visit.fence)
+            return changed(visit, status="retrying", due_at=due_at, failures=more, settled=visit.fence)
         case "outcome_unknown":
-            return replace(visit, status="outcome_unknown", due_at=None)
+            return changed(visit, status="outcome_unknown", due_at=None)
         case "resolved":
             until = facts.get("approved_until")
-            return replace(
+            return changed(
                 visit,
                 status="scheduled",
                 due_at=event.at,
@@ -284,22 +282,22 @@ def _moved(visit: Visit, what: str, event: Recorded) -> Visit:
 
 def _left(state: Execution, visit: Visit, event: Recorded) -> Execution:
     """Out of a node: on to where it leads, or to the end of its branch. A run that is over goes nowhere."""
-    state = replace(state, visits=tuple(each for each in state.visits if each.node != visit.node))
-    if state.over or not _succeeded(event):
-        return state
-    following = event.facts.get("next", visit.next)
-    if following is not None:
-        return replace(state, ready=(*state.ready, Ready(following, visit.within, visit.branch)))
-    parallel = None if visit.within is None else state.at(visit.within)
-    if parallel is None:
-        return state
-    return _with(state, replace(parallel, open=tuple(each for each in parallel.open if each != visit.branch)))
+    ready, visits = state.ready, tuple(each for each in state.visits if each.node != visit.node)
+    if not state.over and _succeeded(event):
+        following = event.facts.get("next", visit.next)
+        parallel = None if visit.within is None else state.at(visit.within)
+        if following is not None:
+            ready = (*ready, Ready(following, visit.within, visit.branch))
+        elif parallel is not None:
+            still = tuple(each for each in parallel.open if each != visit.branch)
+            visits = _with(visits, changed(parallel, open=still))
+    return changed(state, updated_at=event.at, ready=ready, visits=visits)
 
 
 def _succeeded(event: Recorded) -> bool:
     return event.type == "node.completed" or event.facts.get("outcome") == "succeeded"
 
 
-def _with(state: Execution, visit: Visit) -> Execution:
-    rest = tuple(each for each in state.visits if each.node != visit.node)
-    return replace(state, visits=(*rest, visit))
+def _with(visits: tuple[Visit, ...], visit: Visit) -> tuple[Visit, ...]:
+    """The visits, of which this one is how its node's stands now."""
+    return (*(each for each in visits if each.node != visit.node), visit)

@@ -13,11 +13,12 @@ from signoff_server.core import executions as core
 from signoff_server.core.approval_state import Approval
 from signoff_server.core.events import SYSTEM, Actor, Payload
 from signoff_server.core.execution_state import Execution
+from signoff_server.core.expressions import Scope
 from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
 from signoff_server.core.workflows import ProjectPolicy
-from signoff_server.service import keyed
-from signoff_server.service.definitions import definition, project_policy
+from signoff_server.service import keyed, winners
+from signoff_server.service.definitions import definition, project_policy, registered
 from signoff_server.service.execute import Execute, Unit
 from signoff_server.service.meant import meant
 from signoff_server.service.steps import Run, Steps, read_for
@@ -26,7 +27,7 @@ from signoff_server.store import approvals as approval_rows
 from signoff_server.store.approvals import ApprovalView, Filter
 from signoff_server.store.database import Committed, Database
 from signoff_server.store.executions import ExecutionView, NodeView
-from signoff_server.store.ledger import Taken
+from signoff_server.store.ledger import Change, Taken
 from signoff_server.world import World
 
 _LOG: Final = logging.getLogger("signoff.executions")
@@ -94,14 +95,14 @@ class Executions:
         while True:
             command = await self._database.read(self._begin, caller, execution, (workflow_id, version), given, payload)
 
-            def plan(unit: Unit, command: core.Start = command) -> Taken | None:
+            def plan(unit: Unit, command: core.Start = command) -> Taken | list[Change]:
                 if once is not None and (taken := unit.once(once.key)) is not None:
                     return taken
                 state = unit.state(unit.project)
                 if (state.seq if isinstance(state, ProjectPolicy) else 0) != command.policy_seq:
                     raise _Stale
                 unit.decide(execution, command, caller.actor, new=True)
-                return None
+                return unit.changes
 
             try:
                 found = await self._execute(
@@ -110,8 +111,8 @@ class Executions:
             except _Stale:
                 continue
             break
-        if found is None:
-            return Started(await self._view(caller.project, execution), created=True)
+        if isinstance(found, list):
+            return Started(executions.begun(caller.project, found, {caller.id: caller.name}), created=True)
         if once is not None and found.fingerprint != once.fingerprint:
             raise Refusal("idempotency_key_reuse", f"This idempotency key started {found.subject} with another input.")
         return Started(await self._view(caller.project, found.subject), created=False)
@@ -128,13 +129,12 @@ class Executions:
         subject = workflows.find(connection, caller.project, *wanted)
         if subject is None:
             raise Refusal("not_found", "There is no such workflow, or no such version of it.")
-        found = workflows.views(connection, caller.project, [subject])[subject].state
-        graph = definition(connection, caller.project, subject)
+        found, graph = registered(connection, caller.project, subject)
         faults = definitions.check_input(graph, given)
         if faults:
             errors = [(f"/input{pointer}", message) for pointer, message in faults]
             raise Refusal("invalid", "The input does not fit the workflow's input_schema.", errors=errors)
-        policy = workflows.policy(connection, caller.project).state
+        policy = workflows.policy_state(connection, caller.project)
         command = core.Start(
             actor=caller.actor,
             payload=payload,
@@ -151,8 +151,8 @@ class Executions:
         now = self._world.now()
         state = core.begun(execution, command, now)
         rules = project_policy(connection, caller.project, command.policy_seq)
-        scope, visits = read_for(connection, caller.project, state, graph, now)
-        run = Run(caller.project, state, graph, rules, replace(scope, input=given), visits)
+        # It has visited nothing yet: there is nothing to read.
+        run = Run(caller.project, state, graph, rules, Scope(given, {}, execution, now), {})
         return replace(command, entries=self._steps.entries(connection, run))
 
     # ------------------------------------------------------------ going on
@@ -249,7 +249,8 @@ class Executions:
             return Decided(visit.node, visit.approval, decision)
 
         keys = () if once is None else (once.key,)
-        return await self._execute(caller.project, plan, subjects=(execution,), once=keys)
+        doing = self._execute(caller.project, plan, subjects=(execution,), once=keys)
+        return await winners.told(self._database, doing)
 
     async def cancel(self, caller: Caller, execution: str, *, reason: str | None, key: str | None) -> ExecutionView:
         payload, once = self._keyed(caller, "cancel", execution, key, {"reason": reason}, [reason])

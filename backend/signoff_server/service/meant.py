@@ -12,16 +12,16 @@ from signoff_server.store import executions
 
 
 def meant(unit: Unit, state: Execution, node: str | None, approval: str | None) -> Visit:
-    """The visit that a decision is about. Raises `Refusal`."""
+    """The visit that a decision is about. Raises `Refusal`, that the run is over before all else."""
     if state.over:
         raise Refusal("execution_finished", "The run is over.", current=standing(state))
     pending = [visit for visit in state.visits if visit.status == "awaiting_approval"]
-    if node is not None:
-        found = next((visit for visit in pending if visit.node == node), None)
-    else:
-        found = _only(pending, state)
-    if found is None or (approval is not None and found.approval != approval):
-        raise _too_late(unit, state, node or (found.node if found else ""), approval)
+    if node is None and approval is None:
+        return _only(pending, state)
+    named = (visit for visit in pending if node in (None, visit.node) and approval in (None, visit.approval))
+    found = next(named, None)
+    if found is None:
+        raise _too_late(unit, state, node, approval)
     return found
 
 
@@ -35,12 +35,21 @@ def _only(pending: Sequence[Visit], state: Execution) -> Visit:
     return pending[0]
 
 
-def _too_late(unit: Unit, state: Execution, node: str, approval: str | None) -> Refusal:
-    row = executions.nodes(unit.connection, state.id, [node]).get(node)
-    wanted = approval or (row.approval if row is not None else None)
+def _too_late(unit: Unit, state: Execution, node: str | None, approval: str | None) -> Refusal:
+    """What stands: the decision that was made before, if one was."""
+    wanted = approval or _last(unit, state, node or "")
     found = unit.state(wanted) if wanted is not None else None
-    ours = isinstance(found, Approval) and found.source.execution_id == state.id and found.source.node_id == node
-    if isinstance(found, Approval) and ours and found.status in ("approved", "rejected"):
-        current = approval_standing(found, unit.now)
-        return Refusal("already_decided", f"{node} was {found.status} before.", current=current)
-    return Refusal("not_pending", f"{node} waits for no decision.", current=standing(state))
+    if isinstance(found, Approval) and found.status in ("approved", "rejected") and _is_of(found, state, node):
+        told = f"{found.source.node_id} was {found.status} before."
+        return Refusal("already_decided", told, current=approval_standing(found, unit.now))
+    return Refusal("not_pending", f"{node or approval} waits for no decision.", current=standing(state))
+
+
+def _last(unit: Unit, state: Execution, node: str) -> str | None:
+    """The approval of the node's last visit."""
+    row = executions.nodes(unit.connection, state.id, [node]).get(node)
+    return None if row is None else row.approval
+
+
+def _is_of(approval: Approval, state: Execution, node: str | None) -> bool:
+    return approval.source.execution_id == state.id and node in (None, approval.source.node_id)

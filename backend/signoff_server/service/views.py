@@ -5,40 +5,19 @@ missing is read. Of states only the last one that closed an approval is kept: no
 waits wants to know no more.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from signoff_server.core.approval_state import Approval
+from signoff_server.service.kept import Kept
 from signoff_server.store import approvals, codec, ledger, principals
 from signoff_server.store.approvals import ApprovalView
 from signoff_server.store.database import Committed, Database
 
-K = TypeVar("K")
-V = TypeVar("V")
-# Entries; a payload that is larger than `_LARGE` bytes is rather read again.
-_KEPT: Final = 2_048
+# A payload that is larger than this many bytes is rather read again.
 _LARGE: Final = 8 * 1024
-
-
-class _Kept(Generic[K, V]):
-    """The last few."""
-
-    def __init__(self) -> None:
-        self._of: OrderedDict[K, V] = OrderedDict()
-
-    def put(self, key: K, value: V) -> None:
-        self._of[key] = value
-        if len(self._of) > _KEPT:
-            self._of.popitem(last=False)
-
-    def drop(self, key: K) -> None:
-        self._of.pop(key, None)
-
-    def get(self, key: K) -> V | None:
-        return self._of.get(key)
 
 
 class Views:
@@ -46,9 +25,9 @@ class Views:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._payloads: _Kept[tuple[str, int], bytes] = _Kept()
-        self._names: _Kept[str, str] = _Kept()
-        self._closed: _Kept[tuple[str, str], Approval] = _Kept()
+        self._payloads: Kept[tuple[str, int], bytes] = Kept()
+        self._names: Kept[str, str] = Kept()
+        self._closed: Kept[tuple[str, str], Approval] = Kept()
 
     def keep(self, committed: Committed) -> None:
         """Remember what was committed; to be called before anybody is woken for it."""

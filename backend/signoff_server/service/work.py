@@ -20,6 +20,7 @@ from signoff_server.core.refusals import Refusal
 from signoff_server.service import keyed
 from signoff_server.service.definitions import definition, project_policy
 from signoff_server.service.execute import Execute, Unit
+from signoff_server.service.kept import Kept
 from signoff_server.service.steps import policies
 from signoff_server.store import agenda, codec, executions, ledger
 from signoff_server.store.database import Database
@@ -53,11 +54,25 @@ class Handed:
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What an item holds; `wrong` says why it must not be handed out."""
+    """What an item of `state`, at `visit`, holds; `wrong` says why it must not be handed out."""
 
+    state: Execution
+    visit: Visit
     input: dict[str, Any]
     traceparent: str | None
     wrong: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Streams:
+    """Those that a command about an item is going to ask for: its run, and its approval where it is gated."""
+
+    execution: str
+    approval: str | None = None
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        return (self.execution,) if self.approval is None else (self.execution, self.approval)
 
 
 class Work:
@@ -67,6 +82,8 @@ class Work:
         self._database = database
         self._execute = execute
         self._world = world
+        # By project and item. An item never goes to another run.
+        self._streams: Kept[tuple[str, str], _Streams] = Kept()
 
     # ------------------------------------------------------------ handing out
 
@@ -81,7 +98,7 @@ class Work:
         # Nothing of the claim is told before `node.started` is on disk; what dies here falls due again.
         self._world.failpoint("work.after_claim")
         contents = await self._database.read(_contents, caller.project, [due.subject for due in claimed])
-        taking = (self._take(caller, ask, request, item, content) for item, content in contents.items())
+        taking = (self._take(caller, ask, request, content) for content in contents)
         handed = await asyncio.gather(*taking)
         return [each for each in handed if each is not None]
 
@@ -90,15 +107,17 @@ class Work:
     ) -> tuple[list[Handed], bool]:
         known = executions.asked_for(connection, project, request)
         if known:
-            standing = agenda.leases(connection, known)
+            # One that is over may lie there a moment longer, until the agenda comes to it.
+            now = self._world.now()
+            standing = {item: until for item, until in agenda.leases(connection, known).items() if until > now}
             found = executions.items(connection, standing)
             return _handed_before(connection, project, found, standing), False
         return [], agenda.any_due(connection, [work_queue(project, tool) for tool in tools], self._world.now())
 
-    async def _take(
-        self, caller: Caller, ask: Ask, request: str, item: tuple[str, str], content: _Content
-    ) -> Handed | None:
-        id_, execution = item
+    async def _take(self, caller: Caller, ask: Ask, request: str, content: _Content) -> Handed | None:
+        id_, execution = content.visit.item or "", content.state.id
+        streams = _Streams(execution, content.visit.approval)
+        self._streams.put((caller.project, id_), streams)
 
         def plan(unit: Unit) -> Handed | None:
             if content.wrong is not None:
@@ -116,7 +135,7 @@ class Work:
             return Handed(id_, state, visit, content.input, unit.now + core.LEASE, content.traceparent)
 
         try:
-            return await self._execute(caller.project, plan, subjects=(execution,))
+            return await self._execute(caller.project, plan, subjects=streams.subjects)
         except Refusal as refusal:
             if refusal.code != "stale_fence":
                 raise
@@ -138,22 +157,26 @@ class Work:
         self, caller: Caller, item: str, fence: int, outcome: str, data: dict[str, Any], *, again: bool = True
     ) -> str:
         """What came of the attempt with this fence; answers what the node's visit became."""
-        found = await self._item(caller, item)
+        streams = await self._streams_of(caller, item)
         payload = codec.seal(data, self._world.random(32))
         command = core.Report(item, fence, outcome, payload, str(data.get("message", "")), again)
 
         def plan(unit: Unit) -> str:
             try:
-                unit.decide(found.execution, command, caller.actor)
+                unit.decide(streams.execution, command, caller.actor)
             except Refusal:
-                if not _said_before(unit, found, fence, outcome):
+                if not _said_before(unit, streams.execution, item, fence, outcome):
                     raise
-            visit = _visit(unit, found)
+            visit = _visit(unit, streams.execution, item)
             if visit is not None:
                 return visit.status
             return "completed" if outcome == "completed" else "failed"
 
-        return await self._execute(caller.project, plan, subjects=(found.execution,))
+        return await self._execute(caller.project, plan, subjects=streams.subjects)
+
+    async def _streams_of(self, caller: Caller, item: str) -> _Streams:
+        known = self._streams.get((caller.project, item))
+        return known or _Streams((await self._item(caller, item)).execution)
 
     async def _item(self, caller: Caller, item: str) -> Item:
         found = await self._database.read(executions.item, item)
@@ -191,15 +214,15 @@ class Work:
         return len(held)
 
 
-def _visit(unit: Unit, item: Item) -> Visit | None:
+def _visit(unit: Unit, execution: str, item: str) -> Visit | None:
     """The visit that the item belongs to, while it lasts."""
-    state = unit.state(item.execution)
-    return state.of_item(item.id) if isinstance(state, Execution) else None
+    state = unit.state(execution)
+    return state.of_item(item) if isinstance(state, Execution) else None
 
 
-def _said_before(unit: Unit, item: Item, fence: int, outcome: str) -> bool:
+def _said_before(unit: Unit, execution: str, item: str, fence: int, outcome: str) -> bool:
     """Whether somebody who did not hear the answer says it again, before the item was handed on."""
-    row, visit = executions.item(unit.connection, item.id), _visit(unit, item)
+    row, visit = executions.item(unit.connection, item), _visit(unit, execution, item)
     said = row is not None and (row.reported, row.reported_fence) == (outcome, fence)
     return said and (visit is None or visit.fence == fence)
 
@@ -225,47 +248,65 @@ def _held_by(connection: Connection, project: str, worker: str) -> list[tuple[st
 def _handed_before(
     connection: Connection, project: str, items: Mapping[str, Item], leases: Mapping[str, int]
 ) -> list[Handed]:
-    handed = []
-    for (id_, _), content in _contents(connection, project, items).items():
-        state = _state(connection, project, items[id_].execution)
-        visit = state.of_item(id_)
-        if visit is not None and visit.status == "running" and content.wrong is None:
-            handed.append(Handed(id_, state, visit, content.input, leases[id_], content.traceparent))
-    return handed
+    return [
+        Handed(item, each.state, each.visit, each.input, leases[item], each.traceparent)
+        for each in _contents(connection, project, items)
+        if (item := each.visit.item or "") in leases and each.visit.status == "running" and each.wrong is None
+    ]
 
 
-def _contents(connection: Connection, project: str, ids: Iterable[str]) -> dict[tuple[str, str], _Content]:
-    """(item, execution) → what it holds, judged once more by the policies that its run keeps."""
-    found = {}
-    for item in executions.items(connection, ids).values():
-        state = _state(connection, project, item.execution)
-        visit = state.of_item(item.id)
-        if visit is not None:
-            found[item.id, item.execution] = _content(connection, project, state, visit)
-    return found
+def _contents(connection: Connection, project: str, ids: Iterable[str]) -> list[_Content]:
+    """What the items hold, judged once more by the policies that their runs keep; a handful of queries for all."""
+    found = executions.items(connection, ids)
+    runs = ledger.load(connection, project, {item.execution for item in found.values()})
+    states = {id_: stream.state for id_, stream in runs.items() if isinstance(stream.state, Execution)}
+    at = [
+        (state, visit)
+        for item in found.values()
+        if (state := states.get(item.execution)) is not None and (visit := state.of_item(item.id)) is not None
+    ]
+    gates = ledger.load(connection, project, {visit.approval for _, visit in at if visit.approval is not None})
+    approvals = {id_: stream.state for id_, stream in gates.items() if isinstance(stream.state, Approval)}
+    seqs = {seq for state, visit in at for seq in (state.started_seq, _input_seq(visit, approvals)) if seq is not None}
+    said = ledger.payloads(connection, project, seqs)
+    return [_content(connection, project, state, visit, approvals, said) for state, visit in at]
 
 
-def _content(connection: Connection, project: str, state: Execution, visit: Visit) -> _Content:
-    graph = definition(connection, project, state.definition)
-    rules = policies(graph, project_policy(connection, project, state.policy_seq), visit.node)
+def _input_seq(visit: Visit, approvals: Mapping[str, Approval]) -> int | None:
+    """The event that holds the input: for a gated node the request of its approval."""
+    if visit.approval is None:
+        return visit.input_seq
+    approval = approvals.get(visit.approval)
+    return None if approval is None else approval.requested_seq
+
+
+def _content(
+    connection: Connection,
+    project: str,
+    state: Execution,
+    visit: Visit,
+    approvals: Mapping[str, Approval],
+    said: Mapping[int, dict[str, Any] | None],
+) -> _Content:
+    rules = policies(
+        definition(connection, project, state.definition),
+        project_policy(connection, project, state.policy_seq),
+        visit.node,
+    )
     effect = judge(rules, visit.tool or "").effect
-    started = ledger.payloads(connection, project, [state.started_seq])[state.started_seq] or {}
-    traceparent = started.get("traceparent")
+    traceparent = (said[state.started_seq] or {}).get("traceparent")
+    data = said.get(_input_seq(visit, approvals) or 0) or {}
     if visit.approval is not None:
-        given, wrong = _approved(connection, project, visit.approval)
-        return _Content(given, traceparent, "A rule blocks the tool." if effect == "block" else wrong)
-    seq = visit.input_seq or 0
-    given = (ledger.payloads(connection, project, [seq]).get(seq) or {}).get("input") or {}
-    return _Content(given, traceparent, None if effect == "allow" else "A rule gates the tool, and nobody approved it.")
+        given, wrong = _approved(project, approvals.get(visit.approval), data)
+        return _Content(state, visit, given, traceparent, "A rule blocks the tool." if effect == "block" else wrong)
+    wrong = None if effect == "allow" else "A rule gates the tool, and nobody approved it."
+    return _Content(state, visit, data.get("input") or {}, traceparent, wrong)
 
 
-def _approved(connection: Connection, project: str, approval: str) -> tuple[dict[str, Any], str | None]:
+def _approved(project: str, state: Approval | None, data: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
     """The input that was approved, byte for byte; what is wrong where it is not what was bound."""
-    stream = ledger.load(connection, project, [approval]).get(approval)
-    state = None if stream is None else stream.state
-    if not isinstance(state, Approval) or state.status != "approved":
+    if state is None or state.status != "approved":
         return {}, "Its approval does not stand."
-    data = ledger.payloads(connection, project, [state.requested_seq])[state.requested_seq] or {}
     bound = {name: data.get(name) for name in ("context", "arguments")}
     made_again = canonical.binding(project=project, name=state.name, nonce=str(data.get("nonce")), **bound)
     wrong = None if made_again == state.binding else "What would run is not what was approved."

@@ -5,6 +5,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
+from sqlalchemy import Connection
+
 from signoff_server.core import definitions
 from signoff_server.core import workflows as core
 from signoff_server.core.definitions import DefinitionInvalid
@@ -12,6 +14,7 @@ from signoff_server.core.graph import Definition, Tool
 from signoff_server.core.policies import NO_POLICY, Policy, Verdict, judge
 from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
+from signoff_server.service.definitions import definition
 from signoff_server.service.execute import Execute, Unit
 from signoff_server.store import codec, workflows
 from signoff_server.store.database import Database
@@ -63,11 +66,14 @@ class Workflows:
         except DefinitionInvalid as invalid:
             raise _invalid(invalid) from invalid
 
-    async def get(self, caller: Caller, workflow_id: str, version: str | None) -> WorkflowView:
-        view = await self._database.read(workflows.view, caller.project, workflow_id, version)
-        if view is None:
-            raise Refusal("not_found", "There is no such workflow, or no such version of it.")
-        return view
+    async def get(self, caller: Caller, workflow_id: str, version: str | None) -> tuple[WorkflowView, Definition]:
+        def look(connection: Connection) -> tuple[WorkflowView, Definition]:
+            view = workflows.view(connection, caller.project, workflow_id, version)
+            if view is None:
+                raise Refusal("not_found", "There is no such workflow, or no such version of it.")
+            return view, definition(connection, caller.project, view.state.id)
+
+        return await self._database.read(look)
 
     async def search(
         self, caller: Caller, workflow_id: str | None, limit: int, before: int | None
@@ -104,13 +110,13 @@ class Workflows:
 
 
 def _scopes(found: list[Definition], node: str | None) -> list[tuple[str, Policy]]:
-    (definition,) = found[:1]
+    (only,) = found[:1]
     if node is None:
-        return [("workflow", definition.policy)]
-    at = definition.nodes.get(node)
+        return [("workflow", only.policy)]
+    at = only.nodes.get(node)
     if at is None:
         raise Refusal("invalid", "The workflow has no such node.", errors=[("/node_id", "no node of the workflow")])
-    return [("workflow", definition.policy), ("node", at.policy if isinstance(at, Tool) else NO_POLICY)]
+    return [("workflow", only.policy), ("node", at.policy if isinstance(at, Tool) else NO_POLICY)]
 
 
 def _free_version(unit: Unit, one: Definition, digest: str, *, build: bool) -> str:

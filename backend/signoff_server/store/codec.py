@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from signoff.protocol.proof import payload_digest
 from signoff_server.core.approval_state import Approval
@@ -34,6 +35,8 @@ class Index:
     digest: str = ""
 
 
+_NOTHING: Final = b"{}"
+_NOT_FOUND_BY: Final = Index()
 _STATES: Final[dict[str, TypeAdapter[Any]]] = {
     "apr": TypeAdapter(Approval),
     "prn": TypeAdapter(Principal),
@@ -47,7 +50,8 @@ _STATES: Final[dict[str, TypeAdapter[Any]]] = {
 def encode(event: Recorded) -> bytes:
     """The envelope of `event`."""
     actor = event.actor
-    return compact(
+    # Facts hold no fractions, which a writer in Python would write otherwise than this one.
+    return to_json(
         {
             "seq": event.seq,
             "id": event.id,
@@ -84,6 +88,8 @@ def decode(envelope: bytes) -> Recorded:
 
 def seal(data: Mapping[str, Any], nonce: bytes) -> Payload:
     """A payload ready to be recorded; made before the write door, since bodies are large."""
+    if not data:
+        return Payload(_NOTHING, nonce, payload_digest(nonce, _NOTHING), _NOT_FOUND_BY)
     body = compact(data)
     return Payload(body, nonce, payload_digest(nonce, body), index(data))
 

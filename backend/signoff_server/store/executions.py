@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Text, bindparam, func, insert, select, update
 
 from signoff_server.core.events import Recorded
 from signoff_server.core.execution_state import Execution, Visit
-from signoff_server.store import ledger, principals
+from signoff_server.store import codec, ledger, principals
 from signoff_server.store.ledger import Change
 from signoff_server.store.statements import Lookup, Statement
 from signoff_server.store.tables import EXECUTIONS, NODES, WORK
@@ -125,6 +125,15 @@ def project(connection: Connection, project_id: str, changes: Sequence[Change]) 
 
 
 def _project_nodes(connection: Connection, project_id: str, changes: Sequence[Change]) -> None:
+    made, moved = _node_rows(project_id, changes)
+    _NEW_NODE.run(connection, list(made.values()))
+    _NODE.run(connection, [{"of": run, "at": node, **values} for (run, node), values in moved.items()])
+
+
+def _node_rows(
+    project_id: str, changes: Sequence[Change]
+) -> tuple[dict[tuple[str, str], dict[str, Any]], dict[tuple[str, str], dict[str, Any]]]:
+    """The rows of nodes that were visited for the first time, and what others become, by run and node."""
     made: dict[tuple[str, str], dict[str, Any]] = {}
     moved: dict[tuple[str, str], dict[str, Any]] = {}
     for change in changes:
@@ -138,8 +147,7 @@ def _project_nodes(connection: Connection, project_id: str, changes: Sequence[Ch
         rows = made if at in made else moved
         known = rows.setdefault(at, dict.fromkeys(values))
         known |= {name: value for name, value in values.items() if name not in _KEPT or value is not None}
-    _NEW_NODE.run(connection, list(made.values()))
-    _NODE.run(connection, [{"of": run, "at": node, **values} for (run, node), values in moved.items()])
+    return made, moved
 
 
 def _node_values(change: Change) -> dict[str, Any]:
@@ -311,6 +319,30 @@ def _with_error(row: NodeView, said: dict[int, dict[str, Any] | None]) -> NodeVi
         return row
     data = said.get(row.error_seq) or {}
     return replace(row, error=data.get("message") or data.get("reason") or data.get("detail"))
+
+
+def begun(project_id: str, changes: Sequence[Change], names: dict[str, str]) -> ExecutionView:
+    """A run as the changes that began it left it: what `view` would read of it."""
+    ours = [change for change in changes if isinstance(change.state, Execution)]
+    last = ours[-1]
+    assert isinstance(last.state, Execution)
+    state, by_seq = last.state, {change.event.seq: change for change in ours}
+    rows = [_node(tuple(row[name] for name in _COLUMNS)) for row in _node_rows(project_id, ours)[0].values()]
+    said = {
+        seq: codec.unseal(by_seq[seq].payload.body)
+        for seq in (state.started_seq, state.ended_seq, *(row.error_seq for row in rows))
+        if seq is not None
+    }
+    return ExecutionView(
+        project_id,
+        state,
+        last.event.version,
+        said[state.started_seq] or {},
+        said.get(state.ended_seq or 0) or {},
+        dict(by_seq[state.ended_seq].event.facts) if state.ended_seq is not None else {},
+        names,
+        tuple(_with_error(row, said) for row in rows),
+    )
 
 
 def search(

@@ -91,9 +91,14 @@ def search(
     return [shown[row.id] for row in rows[:limit]], rows[limit - 1].seq if len(rows) > limit else None
 
 
-def policy(connection: Connection, project_id: str) -> PolicyView:
+def policy_state(connection: Connection, project_id: str) -> ProjectPolicy | None:
+    """None where none was ever set."""
     found = ledger.load(connection, project_id, [project_id]).get(project_id)
-    state = found.state if found is not None and isinstance(found.state, ProjectPolicy) else None
+    return found.state if found is not None and isinstance(found.state, ProjectPolicy) else None
+
+
+def policy(connection: Connection, project_id: str) -> PolicyView:
+    state = policy_state(connection, project_id)
     who = {state.by.id} if state is not None and state.by.id is not None else set()
     return PolicyView(state, principals.names(connection, who))
 

@@ -5,10 +5,9 @@ from typing import Any
 from signoff.protocol import workflows as wire
 from signoff_server.core.events import Actor, to_text
 from signoff_server.core.execution_state import Execution, Visit
-from signoff_server.core.graph import Tool
+from signoff_server.core.graph import Definition, Tool
 from signoff_server.core.policies import Rule, Verdict
 from signoff_server.core.workflows import policy_of
-from signoff_server.service.definitions import of_source
 from signoff_server.service.executions import NodeDetail
 from signoff_server.service.work import Handed
 from signoff_server.store.approvals import ApprovalView
@@ -23,8 +22,7 @@ def workflow_summary(view: WorkflowView) -> wire.WorkflowSummary:
     return wire.WorkflowSummary(**_summary(view))
 
 
-def workflow(view: WorkflowView) -> wire.Workflow:
-    found = of_source(view.source, view.state.workflow_id)
+def workflow(view: WorkflowView, found: Definition) -> wire.Workflow:
     tools = [node.tool for node in found.nodes.values() if isinstance(node, Tool)]
     return wire.Workflow(
         **_summary(view),

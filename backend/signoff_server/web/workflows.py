@@ -42,8 +42,8 @@ async def search(call: Call) -> Response:
 
 async def get(call: Call) -> Response:
     query: wire.GetWorkflow = call.query
-    view = await call.server.workflows.get(call.caller, call.name("id", _WORKFLOW_ID), query.version)
-    return answer(render.workflow(view))
+    view, found = await call.server.workflows.get(call.caller, call.name("id", _WORKFLOW_ID), query.version)
+    return answer(render.workflow(view, found))
 
 
 async def schema(_call: Call) -> Response:
