@@ -23,7 +23,7 @@ test: $(STAMP)  ## every promise, at least sampled
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 test-core: $(STAMP)
-	$(BIN)/pytest tests/core tests/protocol tests/sdk tests/architecture
+	$(BIN)/pytest tests/core tests/protocol tests/sdk tests/worker tests/architecture
 
 test-server: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/store tests/service tests/web tests/e2e tests/crash tests/fuzz tests/faults tests/cli

@@ -97,6 +97,12 @@ def test_the_make_targets_exist() -> None:
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE)) <= targets
 
 
+def test_the_halves_of_the_tests_are_the_whole() -> None:
+    halves = re.findall(r"^\t\$\(BIN\)/pytest .*?(tests/.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[:2]
+    named = {part for half in halves for part in half.split()}
+    assert named == {f"tests/{path.parent.name}" for path in (ROOT / "tests").glob("*/test_*.py")}
+
+
 def test_the_files_it_names_are_there() -> None:
     pages = [ROOT / "README.md", *(ROOT / "examples").glob("*/README.md")]
     for page in pages:
