@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import requests
 import schemathesis
+import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
@@ -18,7 +19,9 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi import checks
 
+from signoff.protocol.workflows import YAML
 from signoff_server.web.routes import ROUTES
+from tests.fuzz.runs import HOSTILE, SOURCE, TOOLS, WORKFLOW, mutated
 from tests.fuzz.target import Target
 from tests.support.project import CAST
 
@@ -29,6 +32,9 @@ BEST: Final = {
     "approvals:create": "app",
     "approvals:decide": "alice",
     "approvals:redeem": "executor",
+    "workflows:write": "starter",
+    "executions:write": "starter",
+    "work": "worker",
     "audit:read": "auditor",
     "admin": "admin",
 }
@@ -42,6 +48,8 @@ _STATES: Final = {
     "outcome": "redeemed",
     "resolve": "unknown",
 }
+# The same of a run; of the others any will do.
+_STATES_OF_RUNS: Final = {"approve": "parked", "cancel": "parked", "signal": "waiting", "resolve": "unknown"}
 # What a schema does not say, and a well-formed request may be refused for: where the fault lies.
 _UNSAID: Final = {
     "POST /v1/approvals": ("/context", "/arguments", "/reviewers", "/metadata"),
@@ -49,8 +57,14 @@ _UNSAID: Final = {
     "POST /v1/approvals/decisions": ("/decisions",),
     "POST /v1/keys": ("/principal", "/scopes"),
     "POST /v1/principals": ("/owner", "/role"),
+    "POST /v1/executions": ("/input",),
+    "POST /v1/executions/{id}/approve": ("/comment",),
+    "POST /v1/executions/{id}/signal": ("/payload",),
+    "POST /v1/executions/{id}/nodes/{node_id}/resolve": ("/output",),
+    "POST /v1/work/{id}/complete": ("/output",),
+    "POST /v1/policy/judge": ("/workflow", "/node_id"),
 }
-_MEANT: Final = frozenset({"no_eligible_reviewer", "idempotency_key_reuse"})
+_MEANT: Final = frozenset({"no_eligible_reviewer", "idempotency_key_reuse", "workflow_invalid", "ambiguous_node"})
 _REFUSED_IN_GOOD_FORM: Final = frozenset({401, 403, 404, 409, 429})
 _LEAKS: Final = ("Traceback", "sqlalchemy", "sqlite", "psycopg", "SELECT ", "site-packages", ".py")
 
@@ -130,11 +144,15 @@ class Generated:
         if scopes is not None and (key := self._key(scopes, chance)) is not None:
             case.headers["Authorization"] = key
         approval = self._approval(case, chance)
+        subject = self._subject(case, approval, chance)
         if "id" in case.path_parameters and chance.random() < 0.85:
-            of_keys = case.path.startswith("/v1/keys")
-            case.path_parameters["id"] = self._target.spare_key() if of_keys else approval["id"]
-        if case.meta.generation.mode.is_positive and chance.random() < 0.8:
-            self._tell_what_is_real(case, approval, chance)
+            case.path_parameters["id"] = subject["id"]
+        if "node_id" in case.path_parameters and chance.random() < 0.85:
+            case.path_parameters["node_id"] = chance.choice(["pay", "pay", "plain", "left"])
+        if case.meta.generation.mode.is_positive:
+            self._be_quick(case, chance)
+            if chance.random() < 0.8:
+                self._tell_what_is_real(case, approval, subject, chance)
 
     def _key(self, scopes: tuple[str, ...], chance: random.Random) -> str | None:
         target, luck = self._target, chance.random()
@@ -157,10 +175,45 @@ class Generated:
         fresh = state is not None and chance.random() < 0.6
         return self._target.fresh(state) if fresh and state else self._target.some(chance)
 
-    def _tell_what_is_real(self, case: Any, approval: dict[str, Any], chance: random.Random) -> None:
+    def _subject(self, case: Any, approval: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+        """What the path names, where it names something."""
+        runs, fresh = self._target.runs, chance.random() < 0.6
+        match case.path.split("/")[2:]:
+            case ["keys", *_]:
+                return {"id": self._target.spare_key()} if "id" in case.path_parameters else {}
+            case ["workflows", *_]:
+                return {"id": WORKFLOW}
+            case ["work", _, _]:
+                return runs.fresh_item() if fresh else runs.some_item(chance)
+            case ["executions", _, *_, last] if last in _STATES_OF_RUNS:
+                return runs.fresh(_STATES_OF_RUNS[last]) if fresh else runs.some(chance)
+            case ["executions", *_]:
+                # What is not running answers a wait at once.
+                return runs.some(chance, "parked", "completed", "failed") if "wait" in case.query else runs.some(chance)
+        return approval
+
+    def _be_quick(self, case: Any, chance: random.Random) -> None:
+        """Nothing here may wait for a minute."""
+        if "seen" in case.query and "wait" in case.query:
+            case.query["wait"] = "0"
+        if case.path == "/v1/work/lease" and isinstance(case.body, dict) and "wait" in case.body:
+            case.body["wait"] = chance.choice([0, 0, 0, 1])
+
+    def _tell_what_is_real(
+        self, case: Any, approval: dict[str, Any], subject: dict[str, Any], chance: random.Random
+    ) -> None:
         """Good form alone meets nothing: put in what the server knows, where the case has such a member."""
         target = self._target
+        if case.media_type == YAML:
+            case.body = self._file(case, chance)
         known = {
+            "workflow_id": WORKFLOW,
+            "version": target.runs.version,
+            "input": {"take": chance.choice(["gate", "both", "wait", "ask", "plain"])},
+            "tools": [{"name": name, "idempotent": chance.random() < 0.5} for name in TOOLS],
+            "node_id": "pay",
+            "approval_id": subject.get("approval_id"),
+            "workflow": chance.choice([SOURCE, SOURCE, "nodes: {}", "workflow: ["]),
             "binding": approval["binding"],
             "seen": approval["binding"],
             "redeemer": chance.choice(["seed", "other"]),
@@ -173,10 +226,23 @@ class Generated:
             case.body.update({name: known[name] for name in case.body.keys() & known})
             for each in case.body.get("decisions", ())[:1]:
                 each["id"] = approval["id"]
-        real = {"subject": approval["id"], "requested_by": "app", "name": "pay*", "q": "rent", "type": "approval.*"}
+            if case.path.endswith("/signal"):
+                case.body["name"] = chance.choice(["paid", "paid", "other"])
+        real = {"workflow_id": WORKFLOW, "version": target.runs.version}
+        real |= {"subject": approval["id"], "requested_by": "app", "name": "pay*", "q": "rent", "type": "approval.*"}
         case.query.update({name: real[name] for name in case.query.keys() & real.keys()})
         if "Idempotency-Key" in case.headers and chance.random() < 0.7:
             case.headers["Idempotency-Key"] = chance.choice(["k1", "k2"])
+
+    def _file(self, case: Any, chance: random.Random) -> Any:
+        """A YAML body: good, good but for one place, or hostile. Bytes go out as they are, and count as bad form."""
+        good = (
+            {"blocked_tools": ["never.*"]} if case.path == "/v1/policy" else yaml.safe_load(self._target.runs.source())
+        )
+        luck = chance.random()
+        if luck < 0.35:
+            return good
+        return mutated(good, chance) if luck < 0.8 else chance.choice(HOSTILE)
 
 
 def _drawn(strategy: Any, number: int, start: int) -> list[Any]:

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 
 from signoff_server.web.routes import ROUTES, Route
 from tests.fuzz.generated import BEST, DOCUMENT, Sent
+from tests.fuzz.runs import WORKFLOW
 from tests.fuzz.target import Target
 
 TEXTS: Final = (
@@ -79,6 +80,16 @@ _BODIES: Final = {
     "principals": {"name": "app", "kind": "human"},
     "keys": {"principal": "prn_x", "scopes": ["work"]},
     "approvals": {"name": "a"},
+    "approve": {"decision": "approved"},
+    "signal": {"name": "paid"},
+    "executions": {"workflow_id": WORKFLOW},
+    "lease": {"request": "r", "tools": [{"name": "nobodys"}]},
+    "heartbeat": {"fence": 7},
+    "complete": {"fence": 7},
+    "fail": {"fence": 7, "outcome": "failed", "message": "no"},
+    "judge": {"name": "payments.submit"},
+    "policy": {"blocked_tools": ["never.*"]},
+    "workflows": {"workflow": {"id": "odd", "version": "1.0.0", "start": "end"}, "nodes": {"end": {"type": "end"}}},
 }
 
 
@@ -93,19 +104,41 @@ class Odd:
 
 def every(target: Target) -> Iterator[Odd]:
     """Each odd text in each place, one at a time."""
-    approval = target.some(random.Random(0), "rejected")["id"]
     for route in ROUTES:
-        path = route.path.replace("{id}", approval).encode()
-        if "{id}" in route.path:
+        real = _real(target, route.path)
+        path = _path(route.path, real)
+        for name in real:
             for text in _targets():
-                yield Odd(route, route.path.encode().replace(b"{id}", text))
+                yield Odd(route, _path(route.path, real | {name: text}))
         for name in () if route.query is None else (*route.query.model_fields, "nothing", ""):
             for text in _targets():
                 yield Odd(route, path + b"?" + name.encode() + b"=" + text)
-        names = HEADERS if route.method == "POST" else ("Authorization", "Accept") if route.scopes else ("Accept",)
+        names = HEADERS if route.body is not None else ("Authorization", "Accept") if route.scopes else ("Accept",)
         for header in (*names, *(("Last-Event-ID",) if route.resumed else ())):
             for value in _header_values():
                 yield Odd(route, path, (header.encode(), value))
+
+
+def _real(target: Target, path: str) -> dict[str, bytes]:
+    """What stands in the path, by name: things that are over, so that they stay as they are."""
+    chance = random.Random(0)
+    match path.split("/")[2:3]:
+        case ["executions"]:
+            found = target.runs.some(chance, "failed")["id"]
+        case ["work"]:
+            found = target.runs.some_item(chance)["id"]
+        case ["workflows"]:
+            found = WORKFLOW
+        case _:
+            found = target.some(chance, "rejected")["id"]
+    return {name: known.encode() for name, known in (("id", found), ("node_id", "plain")) if f"{{{name}}}" in path}
+
+
+def _path(path: str, given: dict[str, bytes]) -> bytes:
+    found = path.encode()
+    for name, text in given.items():
+        found = found.replace(b"{%s}" % name.encode(), text)
+    return found
 
 
 def _targets() -> Iterator[bytes]:
@@ -142,13 +175,15 @@ class Wire:
         return Sent(f"{odd.route.method} {odd.route.path}", "odd", status, violation)
 
     def _request(self, odd: Odd) -> bytes:
-        headers = {b"Host": self._host, b"Content-Type": b"application/json"}
+        kind = odd.route.body if isinstance(odd.route.body, str) else "application/json"
+        headers = {b"Host": self._host, b"Content-Type": kind.encode()}
         if odd.route.scopes is not None:
             headers[b"Authorization"] = b"Bearer " + self._target.keys[BEST[odd.route.scopes[0]]].encode()
         if odd.header is not None:
             headers[odd.header[0]] = odd.header[1]
-        wanted = _BODIES.get(odd.route.path.rpartition("/")[2])
-        body = json.dumps({} if wanted is None else wanted).encode() if odd.route.body is not None else b""
+        wanted = _BODIES.get(odd.route.path.rpartition("/")[2], {})
+        # YAML takes JSON as it is.
+        body = json.dumps(wanted).encode() if odd.route.body is not None else b""
         headers[b"Content-Length"] = str(len(body)).encode()
         lines = b"".join(b"%s: %s\r\n" % pair for pair in headers.items())
         return b"%s %s HTTP/1.1\r\n%s\r\n%s" % (odd.route.method.encode(), odd.target, lines, body)

@@ -1,4 +1,4 @@
-"""What is fuzzed: a real `signoff serve` with two projects, a cast of principals, and approvals in every state."""
+"""What is fuzzed: a real `signoff serve`, two projects, a cast of principals, approvals and runs in every state."""
 
 import asyncio
 import json
@@ -6,14 +6,17 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections import defaultdict, deque
 from pathlib import Path
 from typing import Any, Final, Self
 
+from signoff_server import limits
 from signoff_server.app import open_server
 from signoff_server.core.events import SYSTEM
 from signoff_server.settings import Settings
 from signoff_server.world import World
+from tests.fuzz.runs import Runs
 from tests.support.plain import Plain
 from tests.support.project import CAST
 
@@ -51,15 +54,15 @@ class Target:
             raise AssertionError(f"the server did not start: {self.log.read_text()}")
         self.url: str = json.loads(line)["url"]
         self._client = Plain(self.url)
+        self._called = 0.0
         self._states: dict[str, deque[Approval]] = defaultdict(lambda: deque(maxlen=_KEPT))
         self._made = 0
+        self.runs = Runs(self._call)
         self.top_up()
         self._await_the_unknown()
 
     def top_up(self) -> None:
-        """One more approval in each state. What is redeemed now has an unknown outcome a second later."""
-        # The server closes what was idle while cases were drawn.
-        self._client.close()
+        """One more approval and run in each state. What is redeemed now has an unknown outcome a second later."""
         self._keep("redeemed", self.fresh("redeemed"), self.fresh("redeemed"))
         self._keep("pending", self.ask(), self.ask(reviewers=["user:alice"], expires_in=3_600))
         self._keep("expired", self.ask(expires_in=1))
@@ -68,6 +71,7 @@ class Target:
         self._keep("cancelled", self.post("app", f"/v1/approvals/{self.ask()['id']}/cancel", {}))
         body = {"fence": 1, "outcome": "failed", "detail": "no money"}
         self._keep("reported", self.post("app", f"/v1/approvals/{self.fresh('redeemed')['id']}/outcome", body))
+        self.runs.top_up()
 
     def fresh(self, state: str) -> Approval:
         """An approval that nobody has touched since it came into this state."""
@@ -103,6 +107,10 @@ class Target:
         return self._call(who, "POST", path, body, **headers)
 
     def _call(self, who: str, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        # The server closes what was idle for longer, while cases were drawn or judged.
+        if time.monotonic() - self._called > limits.IDLE_SECONDS / 2:
+            self._client.close()
+        self._called = time.monotonic()
         reply = self._client.call(method, path, self.keys[who], body, **headers)
         assert reply.status in (200, 201), (path, reply)
         return reply.body

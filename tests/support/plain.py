@@ -20,9 +20,9 @@ class Plain:
         self._connection = HTTPConnection(url.removeprefix("http://"), timeout=60)
 
     def call(self, method: str, path: str, key: str, body: Any = None, **headers: str) -> Answer:
-        """`key` is the API key; `body` goes out as JSON."""
+        """`key` is the API key; `body` goes out as JSON, or as it is where it is bytes."""
         about = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **headers}
-        content = None if body is None else json.dumps(body).encode()
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         try:
             self._connection.request(method, path, content, about)
             reply = self._connection.getresponse()

@@ -38,6 +38,12 @@ def test_operations_have_names_of_their_own() -> None:
     assert len(names) == len(set(names))
 
 
+def test_bounds_are_said_in_words_that_a_schema_has() -> None:
+    for model in openapi.build()["components"]["schemas"].values():
+        for member in model.get("properties", {}).values():
+            assert not {"ge", "le", "gt", "lt"} & set(member), member
+
+
 def test_it_is_served(project: Project) -> None:
     reply = project.call(None, "GET", "/openapi.yaml")
     assert yaml.safe_load(reply.text) == openapi.build()

@@ -1,12 +1,13 @@
 """What runs are made of, read once: definitions by the version that was registered, policies by their event.
 
-Both never change, so what is kept cannot be wrong, only missing. Used by threads that read.
+Both never change in their database, so what is kept cannot be wrong, only missing. Used by threads that read.
 """
 
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from signoff_server.core import definitions
 from signoff_server.core.graph import Definition
@@ -19,18 +20,19 @@ _KEPT: Final = 512
 
 
 class _Kept(Generic[V]):
-    """The last few, by a key that never changes its meaning."""
+    """The last few of each database, by a key that never changes its meaning there."""
 
     def __init__(self) -> None:
-        self._of: dict[tuple[str, str], V] = {}
+        self._of: WeakKeyDictionary[Engine, dict[tuple[str, str], V]] = WeakKeyDictionary()
 
-    def get(self, key: tuple[str, str], read: Callable[[], V]) -> V:
-        found = self._of.get(key)
+    def get(self, connection: Connection, key: tuple[str, str], read: Callable[[], V]) -> V:
+        kept = self._of.setdefault(connection.engine, {})
+        found = kept.get(key)
         if found is None:
             found = read()
-            if len(self._of) >= _KEPT:
-                self._of.clear()
-            self._of[key] = found
+            if len(kept) >= _KEPT:
+                kept.clear()
+            kept[key] = found
         return found
 
 
@@ -45,7 +47,7 @@ def registered(connection: Connection, project: str, subject: str) -> tuple[Work
         found = workflows.views(connection, project, [subject])[subject]
         return found.state, of_source(found.source, found.state.workflow_id)
 
-    return _REGISTERED.get((project, subject), read)
+    return _REGISTERED.get(connection, (project, subject), read)
 
 
 def definition(connection: Connection, project: str, subject: str) -> Definition:
@@ -56,7 +58,11 @@ def project_policy(connection: Connection, project: str, seq: int) -> Policy:
     """The policy that the event with this number set; 0 is none."""
     if seq == 0:
         return NO_POLICY
-    return _POLICIES.get((project, str(seq)), lambda: from_facts(workflows.facts_at(connection, project, seq)))
+
+    def read() -> Policy:
+        return from_facts(workflows.facts_at(connection, project, seq))
+
+    return _POLICIES.get(connection, (project, str(seq)), read)
 
 
 def of_source(source: str, workflow_id: str) -> Definition:

@@ -12,7 +12,9 @@ from signoff_server.store import executions
 
 
 def meant(unit: Unit, state: Execution, node: str | None, approval: str | None) -> Visit:
-    """The visit that a decision is about. Raises `Refusal`."""
+    """The visit that a decision is about. Raises `Refusal`, that the run is over before all else."""
+    if state.over:
+        raise Refusal("execution_finished", "The run is over.", current=standing(state))
     pending = [visit for visit in state.visits if visit.status == "awaiting_approval"]
     if node is None and approval is None:
         return _only(pending, state)
@@ -24,8 +26,6 @@ def meant(unit: Unit, state: Execution, node: str | None, approval: str | None) 
 
 
 def _only(pending: Sequence[Visit], state: Execution) -> Visit:
-    if state.over:
-        raise Refusal("execution_finished", "The run is over.", current=standing(state))
     if not pending:
         raise Refusal("not_pending", "No node of this run waits for a decision.", current=standing(state))
     if len(pending) > 1:
@@ -36,14 +36,12 @@ def _only(pending: Sequence[Visit], state: Execution) -> Visit:
 
 
 def _too_late(unit: Unit, state: Execution, node: str | None, approval: str | None) -> Refusal:
-    """What stands: the decision that was made before, also where the run has come to its end by it."""
+    """What stands: the decision that was made before, if one was."""
     wanted = approval or _last(unit, state, node or "")
     found = unit.state(wanted) if wanted is not None else None
     if isinstance(found, Approval) and found.status in ("approved", "rejected") and _is_of(found, state, node):
         told = f"{found.source.node_id} was {found.status} before."
         return Refusal("already_decided", told, current=approval_standing(found, unit.now))
-    if state.over:
-        return Refusal("execution_finished", "The run is over.", current=standing(state))
     return Refusal("not_pending", f"{node or approval} waits for no decision.", current=standing(state))
 
 

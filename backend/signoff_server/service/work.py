@@ -107,7 +107,9 @@ class Work:
     ) -> tuple[list[Handed], bool]:
         known = executions.asked_for(connection, project, request)
         if known:
-            standing = agenda.leases(connection, known)
+            # One that is over may lie there a moment longer, until the agenda comes to it.
+            now = self._world.now()
+            standing = {item: until for item, until in agenda.leases(connection, known).items() if until > now}
             found = executions.items(connection, standing)
             return _handed_before(connection, project, found, standing), False
         return [], agenda.any_due(connection, [work_queue(project, tool) for tool in tools], self._world.now())

@@ -48,7 +48,7 @@ NodeStatus = Annotated[
 NodeId = Annotated[str, StringConstraints(pattern=NODE_ID_PATTERN)]
 WorkflowId = Annotated[str, StringConstraints(pattern=WORKFLOW_ID_PATTERN)]
 ToolName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=TOOL_PATTERN)]
-Fence = Annotated[int, Whole, Field(ge=1, le=2**53 - 1)]
+Fence = Annotated[int, Field(ge=1, le=2**53 - 1), Whole]
 
 
 # ---------------------------------------------------------------- workflows
@@ -307,8 +307,8 @@ class LeaseWork(Request):
     worker: Annotated[str, StringConstraints(pattern=REQUEST_PATTERN)] | None = Field(
         default=None, description="names this process; whoever takes its place may end its leases"
     )
-    max: Annotated[int, Whole, Field(ge=1, le=MAX_LEASED)] = 1
-    wait: Annotated[int, Whole, Field(ge=0, le=MAX_WAIT)] = Field(
+    max: Annotated[int, Field(ge=1, le=MAX_LEASED), Whole] = 1
+    wait: Annotated[int, Field(ge=0, le=MAX_WAIT), Whole] = Field(
         default=0, description="seconds to hold the request while there is nothing"
     )
 
