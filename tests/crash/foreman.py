@@ -16,7 +16,7 @@ from tests.crash.caller import RETRY_FOR
 from tests.crash.journal import Journal, Journals, Line, read
 from tests.crash.people import Person
 
-_PAUSE: Final = 0.05
+_PAUSE: Final = 0.1
 # How long a living worker may say nothing of an item before the person who has to settle it ends that worker first.
 _PATIENCE: Final = 4.0
 # The moments at which a run may be cancelled.

@@ -19,7 +19,7 @@ from tests.crash.client import BRIEF_LEASES, DEV, Client, claims
 from tests.support.databases import Databases
 from tests.support.server import RunningServer
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]  # a busy machine takes its time to start ten servers
 
 # The places that every write passes, and whether the write stands after a death there.
 WRITES: Final = {
