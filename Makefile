@@ -39,7 +39,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-crash: $(STAMP)  ## N random SIGKILLs of server and caller against a journal kept outside; DB=postgres on PostgreSQL
+crash: $(STAMP)  ## N random SIGKILLs of server, caller and worker against journals kept outside; DB=postgres on PostgreSQL
 	$(BIN)/python -m tests.crash.run --kills $(N) $(if $(DB),--database $(DB))
 
 fuzz: N = 2000

@@ -25,16 +25,18 @@ _NO_DEARER: Final = Aim("p50", 1.2, ratio=True)
 def measure(run: Run) -> None:
     with counted(run).server as bare:
         register(bare, GATED)
-    _ten_thousand(run, bare)
-    _hundred_thousand(run, bare)
+    idle = _copy(run, bare)
+    with idle.server:
+        _ten_thousand(run, bare, idle)
+        _hundred_thousand(run, bare, idle)
     run.report.add(_restarts(run, run.count(1_000, least=2), run.count(7)))
 
 
-def _ten_thousand(run: Run, bare: Server) -> None:
+def _ten_thousand(run: Run, bare: Server, idle: Counted) -> None:
     """Parked by the server itself, the last three quarters of them while its memory is watched."""
     count = run.count(10_000, least=8)
-    full, idle = _copy(run, bare), _copy(run, bare)
-    with full.server as server, idle.server as other:
+    full = _copy(run, bare)
+    with full.server as server:
         park(server, count // 4)
         until_quiet(server.pid)
         before, more = memory(server.pid), count - count // 4
@@ -51,17 +53,17 @@ def _ten_thousand(run: Run, bare: Server) -> None:
             )
         )
         run.report.add(at_rest("parked_runs_at_rest", full, idle, run.count(20), f"{count} runs parked at a gate"))
-        run.report.add(_decided("decide_started", server, other, run.count(300, least=3), count))
+        run.report.add(_decided("decide_started", server, idle.server, run.count(300, least=3), count))
 
 
-def _hundred_thousand(run: Run, bare: Server) -> None:
+def _hundred_thousand(run: Run, bare: Server, idle: Counted) -> None:
     count = run.count(100_000, least=20)
-    full, idle = _filled(run, bare, count), _copy(run, bare)
-    with full.server as server, idle.server as other:
-        until_quiet(server.pid, other.pid)
+    full = _filled(run, bare, count)
+    with full.server as server:
+        until_quiet(server.pid, idle.server.pid)
         note = f"{count} runs parked at a gate (copied)"
         run.report.add(at_rest("parked_runs_at_rest.many", full, idle, run.count(20), note))
-        run.report.add(_decided("decide_started.many", server, other, run.count(300, least=3), count))
+        run.report.add(_decided("decide_started.many", server, idle.server, run.count(300, least=3), count))
 
 
 def _copy(run: Run, bare: Server) -> Counted:

@@ -55,13 +55,14 @@ class _Slices:
         self._of: dict[str, list[tuple[int, Driven, Used]]] = {"bare": [], "started": [], "completed": []}
 
     def take(self) -> None:
+        lanes = min(LANES, self._starts)
         request = Requests(self._echo.url, "none").post("/", self._calls.start("gated"))
         with usage(server=self._echo.pid, client=_OWN) as used:
-            driven = run_loop(drive(self._echo.url, [_ask(request, 200) for _ in range(self._starts)], LANES))
+            driven = run_loop(drive(self._echo.url, [_ask(request, 200) for _ in range(self._starts)], lanes))
         self._of["bare"].append((self._starts, driven, used))
         starts = [_ask(self._calls.start("gated"), 201) for _ in range(self._starts)]
         with usage(server=self._server.pid, client=_OWN) as used:
-            driven = run_loop(drive(self._server.url, starts, LANES))
+            driven = run_loop(drive(self._server.url, starts, lanes))
         self._of["started"].append((self._starts, driven, used))
         with usage(server=self._server.pid, client=_OWN) as used:
             driven = run_loop(runs_in_flight(self._server, self._runs))

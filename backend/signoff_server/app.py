@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Router, WebSocketRoute
 from starlette.routing import Route as StarletteRoute
+from starlette.routing import Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -45,6 +45,7 @@ from signoff_server.web.watch import WatchSocket
 from signoff_server.world import World
 
 _LOG: Final = logging.getLogger("signoff.web")
+_AtPath = StarletteRoute | WebSocketRoute
 _SEES: Final = ("approvals:create", "approvals:redeem", "approvals:decide", "admin")
 
 
@@ -115,12 +116,10 @@ def build(server: Server, *, hints: bool = True) -> ASGIApp:
     paths: dict[str, dict[str, ASGIApp]] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method] = _Endpoint(server, route)
-    routes: list[BaseRoute] = [StarletteRoute(path, _Path(methods)) for path, methods in paths.items()]
+    routes: list[_AtPath] = [StarletteRoute(path, _Path(methods)) for path, methods in paths.items()]
     # Before the routes with an id in their path, which would take "watch" for one.
     routes.insert(0, WebSocketRoute("/v1/approvals/watch", _watch(server)))
-    routes.append(WebSocketRoute("/{path:path}", _no_socket))
-    # A path with a slash too many is no other path: a client would have to send its key once more.
-    router = Router(routes, redirect_slashes=False, default=_not_found, lifespan=lifespan)
+    router = _Areas(routes, lifespan)
     return Front(router, server)
 
 
@@ -143,6 +142,32 @@ class Front:
             await send_problem(Refusal("host_not_allowed", detail), request_id, scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+
+class _Areas:
+    """Routes by the beginning of their paths, so that a request is held against those of its area alone."""
+
+    def __init__(self, routes: Sequence[_AtPath], lifespan: Callable[[Any], Any]) -> None:
+        areas: dict[str, list[_AtPath]] = {}
+        for route in routes:
+            areas.setdefault(_area(route.path), []).append(route)
+        self._routers = {area: _router(each) for area, each in areas.items()}
+        self._elsewhere = _router([], lifespan)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        router = self._elsewhere if scope["type"] == "lifespan" else self._routers.get(_area(scope["path"]))
+        await (router or self._elsewhere)(scope, receive, send)
+
+
+def _area(path: str) -> str:
+    """`/v1/work` of `/v1/work/ID/complete`."""
+    return "/".join(path.split("/", 3)[:3])
+
+
+def _router(routes: Sequence[_AtPath], lifespan: Callable[[Any], Any] | None = None) -> Router:
+    # A path with a slash too many is no other path: a client would have to send its key once more.
+    every = [*routes, WebSocketRoute("/{path:path}", _no_socket)]
+    return Router(every, redirect_slashes=False, default=_not_found, lifespan=lifespan)
 
 
 class _Path:

@@ -230,6 +230,7 @@ def _say_ready(ready: _Ready, as_json: bool) -> None:
     else:
         click.echo(f"signoff serves this folder at {ready.url}")
         click.echo("  ask     from signoff import require_approval   (in this folder, nothing else to set)")
+        click.echo("  run     signoff run workflow.yaml   (signoff init writes one, and the tools that it calls)")
         click.echo("  decide  signoff approvals · signoff approve ID · signoff reject ID --reason TEXT")
     sys.stdout.flush()
 

@@ -63,7 +63,10 @@ def load_app_config(url: str | None = None, key: str | None = None) -> Config:
         or _from_file(_profile(), "profile")
     )
     if found is None:
-        raise ConfigurationError
+        raise ConfigurationError(
+            "No server is configured: work in the folder of `signoff dev`, set SIGNOFF_URL and SIGNOFF_API_KEY, "
+            "or pass `url` and `api_key` to a client."
+        )
     return found
 
 

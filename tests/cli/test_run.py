@@ -318,11 +318,11 @@ def test_the_live_view_shows_the_nodes_and_how_to_go_on() -> None:
 
 def test_several_that_wait_are_each_named() -> None:
     lost = told.node("lost", "outcome_unknown")
-    lines = live.drawn(told.execution("parked", told.parked_node("a"), told.parked_node("b"), lost), 100, 20)
+    lines = live.drawn(told.execution("parked", told.parked_node("a"), told.parked_node("b"), lost), 120, 20)
     assert lines[-3:] == [
         f"  > signoff approve {told.EXE} --node-id a",
         f"  > signoff approve {told.EXE} --node-id b",
-        f"  > signoff resolve {told.EXE} --node-id lost",
+        f"  > signoff resolve {told.EXE} --node-id lost --outcome succeeded|failed|retry --reason TEXT",
     ]
 
 

@@ -47,6 +47,21 @@ class Journals:
         return self.folder / "bank.jsonl"
 
     @property
+    def tools(self) -> Path:
+        """What the tools of workflows did."""
+        return self.folder / "tools.jsonl"
+
+    @property
+    def starter(self) -> Path:
+        """Which runs were acknowledged as started."""
+        return self.folder / "starter.jsonl"
+
+    @property
+    def reports(self) -> Path:
+        """What workers said had been taken from them."""
+        return self.folder / "reports.jsonl"
+
+    @property
     def people(self) -> Path:
         """What deciders and the resolver were told had been done."""
         return self.folder / "people.jsonl"

@@ -1,4 +1,4 @@
-"""The people of a run: two who decide, and one who finds out what became of a payment that nobody knows of."""
+"""The people of a run: two who decide, and one who finds out what became of a caller's payment that nobody knows of."""
 
 import random
 import threading
@@ -46,6 +46,7 @@ class Decider:
         self._person = person
         self._journal = journal
         self._seed = seed
+        self._asked: dict[str, list[str]] = {}
 
     def run(self, over: threading.Event) -> None:
         while not over.wait(_PAUSE):
@@ -57,25 +58,51 @@ class Decider:
                 self._decide(approval)
 
     def _decide(self, approval: dict[str, Any]) -> None:
-        chance = random.Random(f"{self._seed}:{self.name}:{approval['context']['job']}")
-        body = {"decision": "approved", "seen": approval["binding"]}
+        chance = random.Random(f"{self._seed}:{self.name}:{self._question(approval)}")
+        decision, comment = "approved", None
         if chance.random() < 0.2:
-            body |= {"decision": "rejected", "reason": f"{self.name} says no to {approval['context']['amount']}"}
-        headers = {"Idempotency-Key": f"{self.name}:{approval['id']}"}
-        reply = self._person.ask("POST", f"/v1/approvals/{approval['id']}/decision", json=body, headers=headers)
+            decision, comment = "rejected", f"{self.name} says no to {approval['name']}"
+        reply = self._say(approval, decision, comment, by_run=chance.random() < 0.5)
         if reply is None:
             return
-        facts = {"id": approval["id"], "by": self._principal, "decision": body["decision"]}
+        facts = {"id": approval["id"], "by": self._principal, "decision": decision}
+        current = reply.json().get("current") or {}
         if reply.status_code == 200:
-            self._journal.write("decided", reason=body.get("reason"), **facts)
-        else:
+            self._journal.write("decided", reason=comment, **facts)
+        elif "decided_by" in current:
             assert reply.status_code == 409, reply.text
-            self._journal.write("too_late", current=reply.json()["current"], **facts)
+            self._journal.write("too_late", current=current, **facts)
+        else:
+            assert reply.json()["code"] in ("execution_finished", "not_pending"), reply.text
+
+    def _question(self, approval: dict[str, Any]) -> str:
+        """What is asked, the same whenever it is asked in another run of this seed."""
+        if approval["source"]["execution_id"] is None:
+            return str(approval["context"]["job"])
+        run = (approval["arguments"] or approval["context"])["run"]
+        asked = self._asked.setdefault(f"{run}/{approval['source']['node_id']}", [])
+        if approval["id"] not in asked:
+            asked.append(approval["id"])
+        return f"{run}/{approval['source']['node_id']}/{asked.index(approval['id'])}"
+
+    def _say(
+        self, approval: dict[str, Any], decision: str, comment: str | None, *, by_run: bool
+    ) -> httpx.Response | None:
+        """By the approval, or where it is a run's by the run."""
+        headers, source = {"Idempotency-Key": f"{self.name}:{approval['id']}"}, approval["source"]
+        if by_run and source["execution_id"] is not None:
+            path = f"/v1/executions/{source['execution_id']}/approve"
+            body = {"decision": decision, "node_id": source["node_id"], "approval_id": approval["id"]}
+            word = {} if comment is None else {"comment": comment}
+        else:
+            path, body = f"/v1/approvals/{approval['id']}/decision", {"decision": decision, "seen": approval["binding"]}
+            word = {} if comment is None else {"reason": comment}
+        return self._person.ask("POST", path, json=body | word, headers=headers)
 
 
 @dataclass
 class Ledger:
-    """What the run knows from the events: what is finished, and what nobody knows the end of."""
+    """What is known of the jobs from the events: what is finished, and what nobody knows the end of."""
 
     after: int = 0
     jobs: dict[str, int] = field(default_factory=dict)
@@ -84,10 +111,13 @@ class Ledger:
     unknown: set[str] = field(default_factory=set)
 
     def learn(self, event: dict[str, Any]) -> None:
+        self.after = event["seq"]
         subject, kind, facts = event["subject"], event["type"], event["facts"]
+        if kind == "approval.requested" and "job" in event["data"]["context"]:
+            self.jobs[subject] = event["data"]["context"]["job"]
+        if subject not in self.jobs:
+            return
         match kind:
-            case "approval.requested":
-                self.jobs[subject] = event["data"]["context"]["job"]
             case "approval.rejected":
                 self.finished.add(subject)
             case "approval.redeemed":
@@ -98,7 +128,6 @@ class Ledger:
                 self.unknown.discard(subject)
                 if facts["outcome"] != "release":
                     self.finished.add(subject)
-        self.after = event["seq"]
 
 
 class Resolver:

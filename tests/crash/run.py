@@ -1,4 +1,4 @@
-"""Random SIGKILLs of server and callers:
+"""Random SIGKILLs of server, callers and workers:
 
     python -m tests.crash.run --kills N [--database KIND] [--seed S] [--keep DIR]
 
@@ -12,7 +12,6 @@ the rest.
 
 import argparse
 import json
-import os
 import random
 import shutil
 import subprocess
@@ -21,15 +20,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
-from tests.crash.caller import CALLERS, LEASE_SECONDS, STAGES
+from tests.crash import flows
+from tests.crash.caller import CALLERS, STAGES
+from tests.crash.foreman import Foreman, Starter
 from tests.crash.journal import Journal, Journals
 from tests.crash.people import Decider, Ledger, Person, Resolver
+from tests.crash.processes import PATIENCE, SHORT_LEASES, WORKERS, CallerProcess, Crew, WorkerProcess
 from tests.crash.verify import Verdict, check_copy, verify
 from tests.support import cluster
 from tests.support.bouncer import pooled
@@ -37,27 +39,19 @@ from tests.support.databases import Databases, Postgres, Sqlite, on_server
 from tests.support.postgres import Server, find
 from tests.support.server import RunningServer
 
-ROOT: Final = Path(__file__).parents[2]
 BACKLOG: Final = 16
-_PATIENCE: Final = 90.0
+JOBS_PER_KILL: Final = 8
+# Runs of workflows that are kept open, and how many are started for each kill.
+OPEN_RUNS: Final = 8
+RUNS_PER_KILL: Final = 2
 _DEATH: Final = 2.0
 _SNAPSHOT_EVERY: Final = 4
-# The leases of production would outlive the run, and so would what a dead server had claimed, where a lock does not say
-# that it is dead; nothing else of the server is changed.
-SHORT_LEASES: Final = (
-    "from signoff_server.core import approvals\n"
-    "from signoff_server.store import agenda\n"
-    f"approvals.LEASE = {LEASE_SECONDS * 1000}\n"
-    f"agenda.CLAIM_MS = {LEASE_SECONDS * 1000}\n"
-    "from signoff_server.commands import dev\n"
-    "dev()\n"
-)
 # What the run is on, and who is killed there.
 VICTIMS: Final = {
-    "sqlite": ("server", "caller"),
-    "postgres": ("server", "caller", "connections"),
-    "pgbouncer": ("server", "caller", "connections"),
-    "cluster": ("server", "caller", "connections", "database"),
+    "sqlite": ("server", "caller", "worker"),
+    "postgres": ("server", "caller", "worker", "connections"),
+    "pgbouncer": ("server", "caller", "worker", "connections"),
+    "cluster": ("server", "caller", "worker", "connections", "database"),
 }
 # Where a server may be told to die, and after how many passes at the most.
 POINTS: Final = {
@@ -69,71 +63,9 @@ POINTS: Final = {
     "watch.before_send": 6,
     "lease.after_renew": 2,
     "agenda.after_claim": 2,
+    "work.after_claim": 4,
+    "work.after_renew": 2,
 }
-
-
-class Failed(Exception):
-    """The run cannot go on; the text says why."""
-
-
-class CallerProcess:
-    """One payments program, started again after each death."""
-
-    def __init__(self, name: str, journals: Journals, env: dict[str, str]) -> None:
-        self.name = name
-        self._journals = journals
-        self._env = {**os.environ, **env}
-        self._orders: list[str] = []
-        self._lock = threading.Lock()
-        self.pids: set[int] = set()
-        self.start()
-
-    def start(self) -> None:
-        with self._lock, (self._journals.folder / f"caller-{self.name}.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.crash.caller", self.name, str(self._journals.folder)],
-                cwd=ROOT,
-                env=self._env,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-            self._say(self._orders)
-
-    def order(self, text: str, *, lasting: bool = False) -> None:
-        """Tell the program; what lasts is told to its successors too, the newest of each kind."""
-        with self._lock:
-            if lasting:
-                self._orders = [each for each in self._orders if each.split()[0] != text.split()[0]] + [text]
-            self._say([text])
-
-    def await_ready(self) -> None:
-        assert self.process.stdout is not None
-        if not self.process.stdout.readline():
-            raise Failed(f"the caller {self.name} did not start: see its log")
-
-    def reap(self, seconds: float) -> int:
-        code = self.process.wait(seconds)
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            with suppress(BrokenPipeError):
-                pipe.close()
-        return code
-
-    def __enter__(self) -> "CallerProcess":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.reap(_PATIENCE)
-
-    def _say(self, orders: list[str]) -> None:
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError, ValueError):
-            for order in orders:
-                self.process.stdin.write(f"{order}\n")
-            self.process.stdin.flush()
 
 
 class Run:
@@ -145,7 +77,7 @@ class Run:
         self.folder = folder
         self.databases = databases
         self._victims = victims or VICTIMS[databases.kind]
-        self.kills = dict.fromkeys(("server", "caller", *self._victims), 0)
+        self.kills = dict.fromkeys((*VICTIMS["sqlite"], *self._victims), 0)
         self._wanted = kills
         self._seed = seed
         self._chance = random.Random(seed)
@@ -166,7 +98,10 @@ class Run:
             self.server = stack.enter_context(RunningServer(self.folder, database=self._database, code=SHORT_LEASES))
             self._deciders = self._hire()
             env = {"SIGNOFF_URL": self.server.url, "SIGNOFF_API_KEY": self.server.app_key}
+            self._starter = self._hire_starter(stack)
             self._callers = [stack.enter_context(CallerProcess(name, self._journals, env)) for name in CALLERS]
+            env = {"SIGNOFF_URL": self.server.url, "SIGNOFF_WORKER_KEY": self.server.worker_key}
+            self._workers = [stack.enter_context(WorkerProcess(name, self._journals, env)) for name in WORKERS]
             stack.callback(self._over.set)
             people = self._people(stack)
             while sum(self.kills.values()) < self._wanted:
@@ -174,7 +109,7 @@ class Run:
             unfinished = self._let_them_finish()
             self._over.set()
             for person in people:
-                person.join(_PATIENCE)
+                person.join(PATIENCE)
             self._check_people()
             verdict = verify(self.server, self._journals)
             verdict.wrong += unfinished
@@ -195,21 +130,38 @@ class Run:
                 hired[name] = (made, key)
         return hired
 
+    def _hire_starter(self, stack: ExitStack) -> Starter:
+        journal = Journal(self._journals.starter)
+        stack.callback(journal.close)
+        url, key = self.server.url, self.server.app_key
+        starter = Starter(url, key, self._person(key, stack), journal, self._seed)
+        starter.register()
+        return starter
+
+    def _person(self, key: str, stack: ExitStack) -> Person:
+        made = Person(self.server.url, key, self._over)
+        stack.callback(made.close)
+        return made
+
     def _people(self, stack: ExitStack) -> list[threading.Thread]:
         journal = Journal(self._journals.people)
         stack.callback(journal.close)
 
-        def person(key: str) -> Person:
-            made = Person(self.server.url, key, self._over)
-            stack.callback(made.close)
-            return made
-
-        resolver = Resolver(person(self.server.reviewer_key), self._journals, journal, self._alive, self._told)
+        reviewer, app = self.server.reviewer_key, self.server.app_key
+        resolver = Resolver(self._person(reviewer, stack), self._journals, journal, self._alive, self._told)
         deciders = [
-            Decider(name, principal, person(key), journal, self._seed)
+            Decider(name, principal, self._person(key, stack), journal, self._seed)
             for name, (principal, key) in self._deciders.items()
         ]
-        works = [resolver.run, *(decider.run for decider in deciders)]
+        self._foreman = Foreman(
+            self._person(reviewer, stack),
+            self._person(app, stack),
+            self._journals,
+            journal,
+            Crew(self._workers),
+            self._seed,
+        )
+        works = [resolver.run, self._foreman.run, self._starter.run, *(decider.run for decider in deciders)]
         threads = [threading.Thread(target=self._watched, args=(work,)) for work in works]
         for thread in threads:
             thread.start()
@@ -230,14 +182,21 @@ class Run:
         return {caller.process.pid for caller in self._callers if caller.process.poll() is None}
 
     def _told(self, ledger: Ledger) -> None:
-        """Keep as much work open as is done; and have them try again what they had to leave."""
-        wanted = len(ledger.finished) + BACKLOG
+        """Keep some work open, in proportion to the kills; and have them try again what they had to leave."""
+        wanted = BACKLOG + min(len(ledger.finished), sum(self.kills.values()) * JOBS_PER_KILL)
         if self._feeding and wanted > self._jobs:
             self._jobs = wanted
             for caller in self._callers:
                 caller.order(f"jobs {wanted}", lasting=True)
         for caller in self._callers:
             caller.order("again")
+        if self._feeding:
+            self._want_runs()
+
+    def _want_runs(self) -> None:
+        """In proportion to the kills, and no more at once than the machine has time for."""
+        enough = OPEN_RUNS + sum(self.kills.values()) * RUNS_PER_KILL
+        self._starter.wanted = max(self._starter.wanted, min(enough, len(self._foreman.runs.over) + OPEN_RUNS))
 
     # ------------------------------------------------------------ the killer
 
@@ -247,7 +206,9 @@ class Run:
             case "server":
                 self._kill_server()
             case "caller":
-                self._kill_caller(self._chance.choice(self._callers))
+                self._kill(self._chance.choice(self._callers), STAGES)
+            case "worker":
+                self._kill(self._chance.choice(self._workers), flows.STAGES)
             case "connections":
                 self._cut_connections()
             case "database":
@@ -286,17 +247,17 @@ class Run:
             env["SIGNOFF_FAILPOINT"] = f"{self._armed}:{self._chance.randint(1, POINTS[self._armed])}"
         self.server.start(env)
 
-    def _kill_caller(self, caller: CallerProcess) -> None:
-        caller.await_ready()
-        stage = self._chance.choice((*STAGES, None, None))
+    def _kill(self, victim: CallerProcess | WorkerProcess, stages: Sequence[str]) -> None:
+        victim.await_ready()
+        stage = self._chance.choice((*stages, None, None))
+        process = victim.process
         if stage is not None:
-            caller.order(f"die {stage}")
-        self._pause_until_death(caller.process, _DEATH if stage else self._chance.uniform(0.0, 0.7))
-        by_itself = caller.process.poll() is not None
-        caller.process.kill()
-        caller.reap(_PATIENCE)
-        self._count("caller", name=caller.name, point=stage if by_itself else None)
-        caller.start()
+            victim.doom(stage)
+        self._pause_until_death(process, _DEATH if stage else self._chance.uniform(0.0, 0.7))
+        by_itself = process.poll() is not None
+        victim.begin_anew()
+        who = "caller" if isinstance(victim, CallerProcess) else "worker"
+        self._count(who, name=victim.name, point=stage if by_itself else None)
 
     def _cut_connections(self) -> None:
         """Some of those from the server to the database, in the midst of whatever they are at."""
@@ -341,15 +302,22 @@ class Run:
         self._feeding = False
         for caller in self._callers:
             caller.order("end", lasting=True)
-        deadline = time.monotonic() + _PATIENCE
-        return [text for caller in self._callers for text in self._end_of(caller, deadline)]
+        deadline = time.monotonic() + PATIENCE
+        waited = [text for caller in self._callers for text in self._end_of(caller, deadline)]
+        return waited + self._end_of_runs(deadline)
+
+    def _end_of_runs(self, deadline: float) -> list[str]:
+        while self._foreman.unfinished(self._starter.wanted) and not self._over.wait(0.2):
+            if time.monotonic() > deadline:
+                return [f"{text} after {PATIENCE:.0f} s" for text in self._foreman.unfinished(self._starter.wanted)]
+        return []
 
     def _end_of(self, caller: CallerProcess, deadline: float) -> list[str]:
         while not self._dies(caller.process, 0.2):
             self._check_people()
             if time.monotonic() > deadline:
                 caller.process.kill()
-                return [f"the caller {caller.name} still waited after {_PATIENCE:.0f} s"]
+                return [f"the caller {caller.name} still waited after {PATIENCE:.0f} s"]
         code = caller.process.returncode
         return [] if code == 0 else [f"the caller {caller.name} ended with {code}: see its log"]
 
@@ -394,7 +362,7 @@ def databases_of(kind: str, folder: Path) -> Iterator[Databases]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Random SIGKILLs of server and callers.")
+    parser = argparse.ArgumentParser(description="Random SIGKILLs of server, callers and workers.")
     parser.add_argument("--kills", type=int, default=20, help="how many SIGKILLs")
     parser.add_argument("--database", choices=VICTIMS, default="sqlite", help="what the server keeps its ledger in")
     parser.add_argument("--seed", type=int, default=None, help="repeat the choices of a run")

@@ -15,6 +15,7 @@ import pytest
 import signoff_server
 from signoff import ApprovalExpired, Signoff
 from signoff_server.world import FAILPOINTS
+from tests.crash.client import BRIEF_LEASES, DEV, Client, claims
 from tests.support.databases import Databases
 from tests.support.server import RunningServer
 
@@ -30,79 +31,8 @@ WRITES: Final = {
 }
 STARTS: Final = ("start.before_migrate", "start.before_listen")
 OTHERS: Final = ("agenda.after_claim", "lease.after_renew", "watch.before_send")
-# A lease that ends while the test looks on. What a dead server had claimed falls due again by itself, in half a minute
-# as a rule; at once where a lock says that it is dead.
-BRIEF_LEASES: Final = "from signoff_server.core import approvals\napprovals.LEASE = 500\n"
-BRIEF_CLAIMS: Final = "from signoff_server.store import agenda\nagenda.CLAIM_MS = 500\n"
-DEV: Final = "from signoff_server.commands import dev\ndev()\n"
-
-
-class Client:
-    """One caller of a server that dies: the same requests, by whoever may make them."""
-
-    def __init__(self, server: RunningServer, http: httpx.Client) -> None:
-        self.server = server
-        self._http = http
-
-    def call(
-        self, who: dict[str, str], method: str, path: str, key: str | None = None, **options: Any
-    ) -> httpx.Response:
-        headers = who if key is None else who | {"Idempotency-Key": key}
-        return self._http.request(method, f"{self.server.url}{path}", headers=headers, **options)
-
-    def create(self, **body: Any) -> httpx.Response:
-        body = {"name": "payments.wire", "context": {"amount": "1.00"}} | body
-        return self.call(self.server.app(), "POST", "/v1/approvals", "create", json=body)
-
-    def decide(self, approval: str) -> httpx.Response:
-        path, body = f"/v1/approvals/{approval}/decision", {"decision": "approved", "reason": "as agreed"}
-        return self.call(self.server.reviewer(), "POST", path, "decide", json=body)
-
-    def redeem(self, approval: str) -> httpx.Response:
-        body = {"binding": self.get(approval)["binding"], "redeemer": "r1"}
-        return self.call(self.server.app(), "POST", f"/v1/approvals/{approval}/redeem", json=body)
-
-    def renew(self, approval: str) -> httpx.Response:
-        return self.call(self.server.app(), "POST", f"/v1/approvals/{approval}/renew", json={"fence": 1})
-
-    def report(self, approval: str) -> httpx.Response:
-        body = {"fence": 1, "outcome": "succeeded", "detail": "paid"}
-        return self.call(self.server.app(), "POST", f"/v1/approvals/{approval}/outcome", json=body)
-
-    def get(self, approval: str, wait: int = 0) -> dict[str, Any]:
-        reply = self.call(self.server.reviewer(), "GET", f"/v1/approvals/{approval}?wait={wait}")
-        assert reply.status_code == 200, reply.text
-        found: dict[str, Any] = reply.json()
-        return found
-
-    def ledger(self) -> list[str]:
-        """The types of the events of all approvals; checks that no number is missing."""
-        events = self.call(self.server.reviewer(), "GET", "/v1/events?limit=200").json()["data"]
-        assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-        return [event["type"] for event in events if event["subject"].startswith("apr_")]
-
-    def dies_of(self, request: Callable[[], httpx.Response]) -> None:
-        """The request gets no answer, because the server kills itself over it."""
-        with pytest.raises(httpx.TransportError):
-            request()
-        assert self.server.wait() == -signal.SIGKILL
-
-
-@pytest.fixture
-def http() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=40) as made:
-        yield made
-
-
-@pytest.fixture
-def client(databases: Databases, database: str, tmp_path: Path, http: httpx.Client) -> Iterator[Client]:
-    with RunningServer(tmp_path, database=database, code=claims(databases) + DEV) as server:
-        yield Client(server, http)
-
-
-def claims(databases: Databases) -> str:
-    """Where nothing says that a server is dead, its claims have to end while a test looks on."""
-    return "" if databases.kind == "sqlite" else BRIEF_CLAIMS
+# Those of runs alone: see `test_failpoints_of_runs`.
+OF_RUNS: Final = ("work.after_claim", "work.after_renew")
 
 
 @contextmanager
@@ -253,4 +183,4 @@ def test_every_name_is_a_place_in_the_code_and_in_these_tests() -> None:
         and isinstance(node.args[0], ast.Constant)
     ]
     assert sorted(map(str, named)) == sorted(FAILPOINTS)
-    assert sorted((*WRITES, *STARTS, *OTHERS)) == sorted(FAILPOINTS)
+    assert sorted((*WRITES, *STARTS, *OTHERS, *OF_RUNS)) == sorted(FAILPOINTS)

@@ -10,6 +10,7 @@ from signoff_server.service.rebuild import LedgerDamaged, rebuild
 from signoff_server.store.dialects import open_engines
 from tests.crash import caller
 from tests.crash.journal import Journals, Line, read
+from tests.crash.verify_runs import verify_runs
 from tests.support.databases import Databases
 from tests.support.server import RunningServer
 from tests.support.tables import derived
@@ -46,6 +47,7 @@ def verify(server: RunningServer, journals: Journals) -> Verdict:
     seen.check_ends()
     seen.check_keys_still_attach()
     seen.count()
+    seen.check_workflows()
     if (code := server.terminate()) != 0:
         seen.verdict.wrong.append(f"the server ended with {code} when it was asked to stop")
     return seen.verdict
@@ -57,6 +59,7 @@ class _Seen:
     def __init__(self, server: RunningServer, journals: Journals) -> None:
         self.verdict = Verdict()
         self._server = server
+        self._journals = journals
         self._events = _all_events(server)
         self._callers = journals.callers()
         self._people = read(journals.people)
@@ -64,7 +67,7 @@ class _Seen:
         self._of: dict[str, list[Event]] = defaultdict(list)
         for event in self._events:
             self._of[event["subject"]].append(event)
-        asked = [event for event in self._events if event["type"] == "approval.requested"]
+        asked = [event for event in self._events if _is_job(event)]
         self._approval = {event["data"]["context"]["job"]: event["subject"] for event in asked}
         self._asked = asked
 
@@ -211,6 +214,14 @@ class _Seen:
             "released": len(released),
         }
 
+    def check_workflows(self) -> None:
+        found = verify_runs(self._server, self._journals, self._of)
+        verdict = self.verdict
+        verdict.counts |= found.counts
+        verdict.lost += found.lost
+        verdict.doubled += found.doubled
+        verdict.wrong += found.wrong
+
     def _lines(self, what: str) -> list[Line]:
         return [line for line in self._callers if line["what"] == what]
 
@@ -232,6 +243,10 @@ def check_copy(databases: Databases, database: str) -> list[str]:
     finally:
         engines.close()
     return wrong + [f"{database}: {name} is not what the events say" for name in before if before[name] != after[name]]
+
+
+def _is_job(event: Event) -> bool:
+    return event["type"] == "approval.requested" and "job" in event["data"]["context"]
 
 
 def _finished(events: list[Event]) -> bool:

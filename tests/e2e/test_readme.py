@@ -29,7 +29,8 @@ SAID = [
 
 
 def test_there_is_an_expectation_for_each_snippet() -> None:
-    assert len(SNIPPETS) == len(SAID)
+    # The last two are of workflows, and are run by a test of their own.
+    assert len(SNIPPETS) == len(SAID) + 2
 
 
 @only("sqlite")

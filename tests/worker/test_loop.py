@@ -224,6 +224,21 @@ async def test_deadlines_are_told_by_the_server_s_clock() -> None:
 
 
 @in_a_loop
+async def test_an_answer_that_was_held_is_no_clock_that_goes_wrong() -> None:
+    """Servers date an answer by when the question came, or by when it is answered."""
+    for dated in (NOW, NOW + timedelta(seconds=25)):
+        async with stage() as it:
+            it.queue.server_time = dated
+            await it.time.move(25)
+            it.queue.offer(item(left=45))
+            await until(lambda it=it: it.tool.contexts)
+            await it.time.move(19)
+            assert not it.reports
+            await it.time.move(1)
+            await until(lambda it=it: it.reports)
+
+
+@in_a_loop
 async def test_a_tool_that_was_not_offered_is_failed() -> None:
     async with stage() as it:
         it.queue.offer(item(tool="other"))

@@ -9,9 +9,10 @@ Rules of the room: `evolve` folds one event and never refuses. Leaving `pending`
 at most one redemption stands at a time. A deadline is over when its moment has come.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
+from signoff_server.core.changing import changed
 from signoff_server.core.events import Actor, Recorded, from_text, to_text
 
 
@@ -97,25 +98,25 @@ def evolve(state: Approval | None, event: Recorded) -> Approval:
     held = state.redemption
     match event.type:
         case "approval.approved":
-            return replace(_closed(state, "approved", event), approved_until=from_text(facts["approved_until"]))
+            return changed(_closed(state, "approved", event), approved_until=from_text(facts["approved_until"]))
         case "approval.rejected":
             return _closed(state, "rejected", event)
         case "approval.expired":
             # It was over when its time was, also where nobody came to record it then; `standing` says the same.
-            return replace(_closed(state, "expired", event), closed_at=state.expires_at)
+            return changed(_closed(state, "expired", event), closed_at=state.expires_at)
         case "approval.cancelled":
             return _closed(state, "cancelled", event)
         case "approval.redeemed":
             redemption = Redemption(facts["fence"], facts["redeemer"], event.at)
-            return replace(state, fence=facts["fence"], redemption=redemption)
+            return changed(state, fence=facts["fence"], redemption=redemption)
         case "approval.outcome_unknown" if held:
-            return replace(state, redemption=replace(held, outcome="unknown"))
+            return changed(state, redemption=changed(held, outcome="unknown"))
         case "approval.outcome_reported" if held:
-            return replace(state, redemption=replace(held, outcome=facts["outcome"], seq=event.seq))
+            return changed(state, redemption=changed(held, outcome=facts["outcome"], seq=event.seq))
         case "approval.resolved" if held:
             if facts["outcome"] == "release":
-                return replace(state, redemption=None, approved_until=from_text(facts["approved_until"]))
-            return replace(state, redemption=replace(held, outcome=facts["outcome"], resolved=True, seq=event.seq))
+                return changed(state, redemption=None, approved_until=from_text(facts["approved_until"]))
+            return changed(state, redemption=changed(held, outcome=facts["outcome"], resolved=True, seq=event.seq))
     raise ValueError(f"{event.type} does not follow on {state.status}")
 
 
@@ -144,7 +145,7 @@ def _closed(state: Approval, status: str, event: Recorded) -> Approval:
     votes = state.votes
     if status in ("approved", "rejected"):
         votes = (*votes, Vote(status, event.actor, event.at, event.seq))
-    return replace(state, status=status, votes=votes, closed_by=event.actor, closed_at=event.at, closed_seq=event.seq)
+    return changed(state, status=status, votes=votes, closed_by=event.actor, closed_at=event.at, closed_seq=event.seq)
 
 
 def standing(state: Approval, now: int) -> dict[str, Any]:

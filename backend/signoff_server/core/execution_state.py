@@ -13,9 +13,10 @@ that is over stays over: what its workers still report ends their visits and mov
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
+from signoff_server.core.changing import changed
 from signoff_server.core.events import Actor, Recorded, from_text
 from signoff_server.core.graph import NO_RETRY, Retry
 
@@ -127,13 +128,13 @@ def evolve(state: Execution | None, event: Recorded) -> Execution:
         return _run(state, what, event)
     node = event.facts["node"]
     if what == "skipped":
-        return replace(state, updated_at=event.at, ready=tuple(each for each in state.ready if each.node != node))
+        return changed(state, updated_at=event.at, ready=tuple(each for each in state.ready if each.node != node))
     visit = state.at(node)
     if visit is None:
         return _entered(state, what, event)
     if what in ("completed", "failed", "blocked", "cancelled") or _ends(event):
         return _left(state, visit, event)
-    return replace(state, updated_at=event.at, visits=_with(state.visits, _moved(visit, what, event)))
+    return changed(state, updated_at=event.at, visits=_with(state.visits, _moved(visit, what, event)))
 
 
 def _started(event: Recorded) -> Execution:
@@ -161,14 +162,14 @@ def _started(event: Recorded) -> Execution:
 def _run(state: Execution, what: str, event: Recorded) -> Execution:
     match what:
         case "parked":
-            return replace(state, updated_at=event.at, status="parked")
+            return changed(state, updated_at=event.at, status="parked")
         case "resumed":
-            return replace(state, updated_at=event.at, status="running")
+            return changed(state, updated_at=event.at, status="running")
         case "signalled":
             kept = ((event.facts["name"], event.seq),) if event.facts["kept"] else ()
-            return replace(state, updated_at=event.at, signals=state.signals + kept)
+            return changed(state, updated_at=event.at, signals=state.signals + kept)
         case "completed" | "failed" | "cancelled":
-            return replace(state, updated_at=event.at, status=what, ready=(), ended_at=event.at, ended_seq=event.seq)
+            return changed(state, updated_at=event.at, status=what, ready=(), ended_at=event.at, ended_seq=event.seq)
     raise ValueError(f"{event.type} does not follow on {state.status}")
 
 
@@ -187,11 +188,11 @@ def _entered(state: Execution, what: str, event: Recorded) -> Execution:
     ready, steps = tuple(each for each in state.ready if each is not found), state.steps + 1
     visit = _visit(found, what, event)
     if what in ("completed", "failed", "blocked"):
-        entered = replace(state, ready=ready, steps=steps, signals=_without(state, facts))
+        entered = changed(state, ready=ready, steps=steps, signals=_without(state, facts))
         return _left(entered, visit, event)
     if what == "started":
         ready += tuple(Ready(branch, found.node, branch) for branch in visit.open)
-    return replace(state, updated_at=event.at, ready=ready, steps=steps, visits=_with(state.visits, visit))
+    return changed(state, updated_at=event.at, ready=ready, steps=steps, visits=_with(state.visits, visit))
 
 
 def _visit(found: Ready, what: str, event: Recorded) -> Visit:
@@ -241,7 +242,7 @@ def _moved(visit: Visit, what: str, event: Recorded) -> Visit:
     match what:
         case "scheduled":
             until = facts.get("approved_until")
-            return replace(
+            return changed(
                 visit,
                 status="scheduled",
                 due_at=event.at,
@@ -249,7 +250,7 @@ def _moved(visit: Visit, what: str, event: Recorded) -> Visit:
                 approved_until=visit.approved_until if until is None else from_text(until),
             )
         case "started":
-            return replace(
+            return changed(
                 visit,
                 status="running",
                 attempt=facts["attempt"],
@@ -262,12 +263,12 @@ def _moved(visit: Visit, what: str, event: Recorded) -> Visit:
         case "retry_scheduled":
             due_at = from_text(facts["due_at"])
             more = visit.failures + 1
-            return replace(visit, status="retrying", due_at=due_at, failures=more, settled=visit.fence)
+            return changed(visit, status="retrying", due_at=due_at, failures=more, settled=visit.fence)
         case "outcome_unknown":
-            return replace(visit, status="outcome_unknown", due_at=None)
+            return changed(visit, status="outcome_unknown", due_at=None)
         case "resolved":
             until = facts.get("approved_until")
-            return replace(
+            return changed(
                 visit,
                 status="scheduled",
                 due_at=event.at,
@@ -289,8 +290,8 @@ def _left(state: Execution, visit: Visit, event: Recorded) -> Execution:
             ready = (*ready, Ready(following, visit.within, visit.branch))
         elif parallel is not None:
             still = tuple(each for each in parallel.open if each != visit.branch)
-            visits = _with(visits, replace(parallel, open=still))
-    return replace(state, updated_at=event.at, ready=ready, visits=visits)
+            visits = _with(visits, changed(parallel, open=still))
+    return changed(state, updated_at=event.at, ready=ready, visits=visits)
 
 
 def _succeeded(event: Recorded) -> bool:

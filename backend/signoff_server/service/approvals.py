@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from signoff.protocol import canonical
 from signoff_server.core import approvals as core
 from signoff_server.core.approval_state import Approval, Requirement, standing
 from signoff_server.core.events import POLICY, SYSTEM, Payload
@@ -17,7 +16,7 @@ from signoff_server.core.policies import Verdict, judge
 from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
 from signoff_server.core.workflows import policy_of
-from signoff_server.service import winners
+from signoff_server.service import keyed, winners
 from signoff_server.service.execute import Execute, Unit
 from signoff_server.service.views import Views
 from signoff_server.service.wanted import Named, Wanted, as_bytes, differences, named, request_data
@@ -76,11 +75,13 @@ class Approvals:
         made = as_bytes(wanted)
         people = await self._named_by(caller, wanted)
         approval, nonce = self._world.new_id("apr"), _base64url(self._world.random(32))
-        once = None if key is None else _digest("create", caller.project, caller.id, wanted.name, key)
         fingerprint = made.fingerprint(wanted)
+        once = None
+        if key is not None:
+            once = keyed.once_for(key, keyed.digest("create", caller.project, caller.id, wanted.name, key), fingerprint)
         command = core.Request(
             actor=caller.actor,
-            payload=self._seal(request_data(wanted, nonce) | _idempotency(key, once, fingerprint)),
+            payload=self._seal(request_data(wanted, nonce) | ({} if once is None else once.recorded)),
             name=wanted.name,
             binding=made.binding(caller.project, wanted.name, nonce),
             expires_in=wanted.expires_in * 1000,
@@ -91,7 +92,7 @@ class Approvals:
         )
 
         def plan(unit: Unit) -> Approval | Taken:
-            taken = unit.once(once) if once is not None else None
+            taken = unit.once(once.key) if once is not None else None
             if taken is not None:
                 return taken
             verdict = judge((("project", policy_of(unit.state(unit.project))),), command.name)
@@ -101,7 +102,7 @@ class Approvals:
                 unit.decide(approval, core.Deny({"reason": f"The rule {verdict.rule} blocks it."}), POLICY)
             return _left(unit, approval)[0]
 
-        keys = () if once is None else (once,)
+        keys = () if once is None else (once.key,)
         found = await self._execute(caller.project, plan, subjects=(caller.project,), once=keys, requester=caller.id)
         if isinstance(found, Approval):
             return Requested(await self.views.of(caller.project, found), created=True)
@@ -258,7 +259,7 @@ class Approvals:
         caller: Caller,
         approval: str,
         make: Callable[[Unit, Approval], core.Command],
-        once: tuple[bytes, bytes] | None = None,
+        once: keyed.Once | None = None,
     ) -> ApprovalView:
         left = await winners.told(self._database, self._carry_out(caller, approval, make, once))
         return await self.views.of(caller.project, *left)
@@ -268,18 +269,17 @@ class Approvals:
         caller: Caller,
         approval: str,
         make: Callable[[Unit, Approval], core.Command],
-        once: tuple[bytes, bytes] | None,
+        once: keyed.Once | None,
     ) -> _Left:
         def plan(unit: Unit) -> _Left:
             state = _visible(unit, caller, approval)
-            if once is not None and (taken := unit.once(once[0])) is not None:
-                if taken.fingerprint != once[1]:
-                    raise Refusal("idempotency_key_reuse", "This key belongs to another request; take a new one.")
+            if once is not None and (taken := unit.once(once.key)) is not None:
+                once.check(taken)
             else:
                 unit.decide(approval, make(unit, state), caller.actor)
             return _left(unit, approval)
 
-        keys = () if once is None else (once[0],)
+        keys = () if once is None else (once.key,)
         return await self._execute(caller.project, plan, subjects=(approval,), once=keys)
 
     async def _named_by(self, caller: Caller, wanted: Wanted) -> Named:
@@ -309,12 +309,10 @@ class Approvals:
 
     def _keyed(
         self, caller: Caller, what: str, approval: str, key: str | None, data: Mapping[str, Any], request: list[Any]
-    ) -> tuple[Payload, tuple[bytes, bytes] | None]:
+    ) -> tuple[Payload, keyed.Once | None]:
         """A payload, and the idempotency key with the fingerprint under which it is recorded."""
-        if key is None:
-            return self._seal(data), None
-        once, fingerprint = _digest(what, caller.project, caller.id, approval, key), _digest(*request)
-        return self._seal({**data, **_idempotency(key, once, fingerprint)}), (once, fingerprint)
+        once = keyed.once(caller, what, approval, key, request)
+        return self._seal(data if once is None else {**data, **once.recorded}), once
 
     def _seal(self, data: Mapping[str, Any]) -> Payload:
         return codec.seal(data, self._world.random(32))
@@ -341,16 +339,6 @@ def _left(unit: Unit, approval: str) -> _Left:
 def _check_executes(caller: Caller, state: Approval) -> None:
     if not caller.may_execute(state):
         raise Refusal("forbidden", "Only its requester, or a key with approvals:redeem, executes under an approval.")
-
-
-def _idempotency(key: str | None, once: bytes | None, fingerprint: bytes) -> dict[str, Any]:
-    if key is None or once is None:
-        return {}
-    return {"idempotency": {"key": key, "digest": once.hex(), "fingerprint": fingerprint.hex()}}
-
-
-def _digest(*parts: Any) -> bytes:
-    return hashlib.sha256(canonical.canonical(list(parts))).digest()
 
 
 def _base64url(data: bytes) -> str:

@@ -29,9 +29,14 @@ def once(caller: Caller, what: str, subject: str, key: str | None, request: Sequ
     """A key is scoped to the principal, to what is done, and to what it is done to; None without one."""
     if key is None:
         return None
-    digest_, fingerprint = digest(what, caller.project, caller.id, subject, key), digest(*request)
-    recorded = {"idempotency": {"key": key, "digest": digest_.hex(), "fingerprint": fingerprint.hex()}}
-    return Once(digest_, fingerprint, recorded)
+    return once_for(key, digest(what, caller.project, caller.id, subject, key), digest(*request))
+
+
+def once_for(key: str, made: bytes, fingerprint: bytes) -> Once:
+    """Where digest and fingerprint are at hand."""
+    return Once(
+        made, fingerprint, {"idempotency": {"key": key, "digest": made.hex(), "fingerprint": fingerprint.hex()}}
+    )
 
 
 def digest(*parts: Any) -> bytes:

@@ -16,8 +16,8 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
@@ -28,6 +28,7 @@ from signoff_server.core.refusals import Refusal
 from signoff_server.store import ledger
 from signoff_server.store.dialects import READERS, Engines, Fault, fault
 from signoff_server.store.ledger import Change
+from signoff_server.store.readers import Readers
 from signoff_server.world import World
 
 T = TypeVar("T")
@@ -36,7 +37,7 @@ _GROUP: Final = 256
 _MAKES_WORK: Final = frozenset({"node.scheduled", "node.resolved"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Committed:
     """What a group wrote, one change at least: for whoever wants to wake somebody."""
 
@@ -51,14 +52,14 @@ class Committed:
     def last_seq(self) -> int:
         return self.changes[-1].event.seq
 
-    @property
+    @cached_property
     def queues(self) -> tuple[str, ...]:
         """The queues of tools for which there is work now."""
         due = (change.event for change in self.changes if change.event.type in _MAKES_WORK)
         tools = dict.fromkeys(tool for event in due if (tool := event.facts.get("tool")) is not None)
         return tuple(work_queue(self.project, tool) for tool in tools)
 
-    @property
+    @cached_property
     def subjects(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(change.event.subject for change in self.changes))
 
@@ -94,7 +95,7 @@ class Database:
         self.on_group: Callable[[int, float], None] = lambda _size, _seconds: None
         self._run_group = run_group
         self._world = world
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="signoff-read")
+        self._readers = Readers(READERS)
         self._queue: OrderedDict[str, list[_Entry]] = OrderedDict()
         self._busy: set[str] = set()
         self._gathered = threading.Condition()
@@ -106,7 +107,8 @@ class Database:
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
         """`function(connection, *args)` on one view of what is committed. Raises `Refusal` when unreachable."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function, args)
+        result: T = await self._readers.submit(lambda: self._read(function, args))
+        return result
 
     async def submit(self, project: str, job: Any) -> Any:
         """Run a ledger job in the next group of its project; returns after the commit."""
@@ -124,7 +126,7 @@ class Database:
             self._gathered.notify_all()
         for writer in self._writers:
             writer.join()
-        self._readers.shutdown()
+        self._readers.close()
         self.engines.close()
 
     def _read(self, function: Callable[..., T], args: tuple[Any, ...], *, again: bool = True) -> T:

@@ -29,6 +29,7 @@ OWN: Final[Mapping[str, Own]] = {
     "run": Own("run", "Run a workflow, and follow it to its end."),
     "executions": Own("executions", "List the runs."),
     "inspect": Own("executions", "Show everything about one run."),
+    "signal": Own("signalling", "Send a run a signal that it waits for."),
     "workflows": Own("workflows", "List the registered workflows; or show one."),
     "validate": Own("workflows", "Check a workflow file."),
     "schema": Own("workflows", "Print the JSON Schema of workflow files."),

@@ -62,7 +62,8 @@ def next_steps(execution: Record) -> Iterator[str]:
         yield f"signoff approve {shown}{f' --node-id {visible(each)}' if len(deciding) > 1 else ''}"
     for node in execution["nodes"]:
         if node["status"] == _OUTCOME_UNKNOWN:
-            yield f"signoff resolve {shown} --node-id {visible(node['node_id'])}"
+            which = f"{shown} --node-id {visible(node['node_id'])}"
+            yield f"signoff resolve {which} --outcome succeeded|failed|retry --reason TEXT"
 
 
 def in_one_line(node: Record, room: int) -> str:

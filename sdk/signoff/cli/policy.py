@@ -25,7 +25,10 @@ _SECTIONS: Final = ("blocked_tools", "require_approval_for", "allow")
 @shared
 @click.pass_context
 def policy(ctx: click.Context, url: str | None, as_json: bool) -> None:
-    """Show the project's policy; or set it, or test what it says of a name."""
+    """Show the project's policy; or set it, or test what it says of a name.
+
+    It says which names are blocked and which need a person, in every workflow, and beside what a workflow says itself.
+    """
     if ctx.invoked_subcommand is None:
         _print(connect(url).get(_PATH, POLICY), as_json)
 
@@ -44,7 +47,11 @@ def show(ctx: click.Context, url: str | None, as_json: bool) -> None:
 @shared
 @click.pass_context
 def set_policy(ctx: click.Context, file: str, url: str | None, as_json: bool) -> None:
-    """Set the project's policy to what a YAML FILE says. For admins."""
+    """Set the project's policy to what a YAML FILE says. For admins.
+
+    The file has blocked_tools, require_approval_for and allow, lists of patterns, and default. It takes the place of
+    the policy before; runs that were started keep the one they were started with.
+    """
     server, as_json = connect_within(ctx, url, as_json)
     try:
         made = server.send("PUT", _PATH, read(file), POLICY, about="policy")
@@ -60,7 +67,10 @@ def set_policy(ctx: click.Context, file: str, url: str | None, as_json: bool) ->
 @shared
 @click.pass_context
 def judge(ctx: click.Context, name: str, file: str | None, node: str | None, url: str | None, as_json: bool) -> None:
-    """Say what would happen to a tool or approval of that NAME, and which rule speaks."""
+    """Say which rule speaks for the NAME of a tool or approval.
+
+    The verdict is allow, require_approval or block: by the project's policy, and those of --workflow and its --node.
+    """
     if node is not None and file is None:
         raise click.UsageError("--node is of a workflow: name its file by --workflow.")
     server, as_json = connect_within(ctx, url, as_json)

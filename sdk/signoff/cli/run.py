@@ -23,12 +23,14 @@ _INTERRUPTED: Final = 130
 
 @click.command()
 @click.argument("workflow", metavar="WORKFLOW")
-@click.option("--input", "given", metavar="JSON|@FILE", callback=an_object, help="The run's input, a JSON object.")
+@click.option(
+    "--input", "given", metavar="JSON|@FILE", callback=an_object, help="The run's input, a JSON object. [default: {}]"
+)
 @click.option("--no-follow", is_flag=True, help="Start it, print its id and end.")
 @click.option(
     "--idempotency-key", metavar="KEY", callback=a_key, help="The same key starts it once, however often it is sent."
 )
-@click.option("--version", help="Of a registered workflow. [default: the one registered last]")
+@click.option("--version", help="Which version of a registered workflow. [default: the one registered last]")
 @shared_by_apps
 def run(
     workflow: str,
@@ -41,7 +43,8 @@ def run(
 ) -> None:
     """Run a workflow: a YAML file, which is registered first, or the id of one that is registered.
 
-    Follows it to its end: 0 where it completed, 1 where it did not. Ctrl-C ends the following, not the run: 130.
+    Follows it to its end: exit code 0 where it completed, 1 where it did not. Ctrl-C ends the following, not the run:
+    exit code 130. A file that was edited under the same version is registered as a build of it, VERSION+DIGEST.
     """
     server = connect_app(url)
     if _WORKFLOW_ID.fullmatch(workflow):

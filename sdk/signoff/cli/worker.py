@@ -31,13 +31,14 @@ def a_name(_ctx: click.Context, _param: click.Parameter, value: str | None) -> s
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="FILE",
-    help="A .py or .yaml file of tools; may be given several times. [default: tools.py and tools.yaml]",
+    help="A file of tools, .py or .yaml; may be given several times. [default: tools.py and tools.yaml, if here]",
 )
 @click.option(
     "--allow",
     multiple=True,
     metavar="NETWORK|HOST",
-    help="Let HTTP tools reach this too, as 10.0.0.0/8 or bank.internal; may be given several times.",
+    help="Let HTTP tools reach this too, as 10.0.0.0/8 or bank.internal, beside public addresses and what tools.yaml "
+    "allows; may be given several times.",
 )
 @click.option(
     "--concurrency", type=click.IntRange(1, 1_000), default=10, show_default=True, help="Items that run side by side."
@@ -47,13 +48,23 @@ def a_name(_ctx: click.Context, _param: click.Parameter, value: str | None) -> s
     type=click.FloatRange(0, 86_400),
     default=30,
     show_default=True,
-    help="Seconds for what runs to end after SIGTERM.",
+    help="Seconds for what runs to end after SIGTERM; what runs on then counts as unknown.",
 )
-@click.option("--name", callback=a_name, help="Names this worker; one that takes its place ends its leases.")
-@click.option("--reload", is_flag=True, help="Wait for the files of tools, and begin anew when they change.")
-@click.option("--lifeline", type=click.IntRange(0), metavar="FD", help="End when this pipe ends.")
+@click.option("--name", callback=a_name, help="Names this worker beside what it runs.")
 @click.option(
-    "--lock", type=click.Path(path_type=Path), metavar="FILE", help="Hold a lock on this file while it lives."
+    "--reload", is_flag=True, help="Begin anew when the files of tools change, and wait for them where there are none."
+)
+@click.option(
+    "--lifeline",
+    type=click.IntRange(0),
+    metavar="FD",
+    help="End when the other end of this open pipe is closed, as it is when its holder dies.",
+)
+@click.option(
+    "--lock",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Hold a lock on this file, so that it runs once alone.",
 )
 @click.option("--held-lock", type=int, hidden=True)
 @click.option(

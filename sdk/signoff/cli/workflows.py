@@ -77,7 +77,13 @@ def validate(file: str, url: str | None, as_json: bool) -> None:
 @click.command()
 @shared_by_apps
 def schema(url: str | None, as_json: bool) -> None:
-    """Print the JSON Schema of workflow files, by which editors complete and check them."""
+    """Print the JSON Schema of workflow files, by which editors complete and check them.
+
+    Save it, and let the first line of a workflow file name it:
+
+    \b
+      # yaml-language-server: $schema=workflow.schema.json
+    """
     found = connect_app(url).get("/workflow.schema.json", {})
     if as_json:
         document(found)

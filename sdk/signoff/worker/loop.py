@@ -96,9 +96,9 @@ class Worker:
         if self._free < self._concurrency // 4:
             # Where most slots are taken, some will be free in a moment, and an ask costs as much as a report.
             await self._either(self._pace.asleep(_GATHERING))
-        begun = self._pace.clock()
+        begun, asked_at = self._pace.clock(), self._now()
         leased = await self._ask(min(self._free, MAX_LEASED))
-        self._heed(leased.server_time)
+        self._heed(leased.server_time, asked_at)
         for item in leased.items:
             self._start(item)
         if not leased.items and self._pace.clock() - begun < _SUDDEN:
@@ -159,10 +159,14 @@ class Worker:
         if not task.cancelled() and (error := task.exception()) is not None:
             tell("error", f"the worker itself failed at {task.get_name()}: {error!r}", level=logging.ERROR)
 
-    def _heed(self, server_time: datetime | None) -> None:
-        """Deadlines are told by the server's clock, which may go otherwise than the one of this machine."""
-        skew = timedelta() if server_time is None else server_time - self._now()
-        skew = skew if abs(skew) > _SKEW else timedelta()
+    def _heed(self, server_time: datetime | None, asked_at: datetime) -> None:
+        """Deadlines are told by the server's clock, which may go otherwise than the one of this machine.
+
+        A server dates its answer by when the question came, or by when it answers, which is later where it held it.
+        """
+        skew = timedelta() if server_time is None else server_time - asked_at
+        held = self._now() - asked_at
+        skew = timedelta() if -_SKEW <= skew <= held + _SKEW else skew
         if skew and not self._skew:
             seconds = round(skew.total_seconds())
             tell("warning", f"this machine's clock is {-seconds:+d} s off the server's", level=logging.WARNING)
