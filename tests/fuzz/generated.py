@@ -148,7 +148,7 @@ class Generated:
         if "id" in case.path_parameters and chance.random() < 0.85:
             case.path_parameters["id"] = subject["id"]
         if "node_id" in case.path_parameters and chance.random() < 0.85:
-            case.path_parameters["node_id"] = chance.choice(["pay", "pay", "plain", "left"])
+            case.path_parameters["node_id"] = subject["nodes"][-1]["node_id"]
         if case.meta.generation.mode.is_positive:
             self._be_quick(case, chance)
             if chance.random() < 0.8:
@@ -222,7 +222,7 @@ class Generated:
             "owner": target.ids[chance.choice(["alice", "app"])],
             "reviewers": [chance.choice(["user:alice", "user:bob", "user:app"])],
         }
-        if isinstance(case.body, dict):
+        if isinstance(case.body, dict) and case.media_type != YAML:
             case.body.update({name: known[name] for name in case.body.keys() & known})
             for each in case.body.get("decisions", ())[:1]:
                 each["id"] = approval["id"]

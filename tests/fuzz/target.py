@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict, deque
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -58,11 +59,12 @@ class Target:
         self._states: dict[str, deque[Approval]] = defaultdict(lambda: deque(maxlen=_KEPT))
         self._made = 0
         self.runs = Runs(self._call)
+        self._times = count()
         self.top_up()
         self._await_the_unknown()
 
     def top_up(self) -> None:
-        """One more approval and run in each state. What is redeemed now has an unknown outcome a second later."""
+        """One more approval in each state, now and then a run. What is redeemed now is unknown a second later."""
         self._keep("redeemed", self.fresh("redeemed"), self.fresh("redeemed"))
         self._keep("pending", self.ask(), self.ask(reviewers=["user:alice"], expires_in=3_600))
         self._keep("expired", self.ask(expires_in=1))
@@ -71,7 +73,9 @@ class Target:
         self._keep("cancelled", self.post("app", f"/v1/approvals/{self.ask()['id']}/cancel", {}))
         body = {"fence": 1, "outcome": "failed", "detail": "no money"}
         self._keep("reported", self.post("app", f"/v1/approvals/{self.fresh('redeemed')['id']}/outcome", body))
-        self.runs.top_up()
+        # A run takes several calls.
+        if next(self._times) % 4 == 0:
+            self.runs.top_up()
 
     def fresh(self, state: str) -> Approval:
         """An approval that nobody has touched since it came into this state."""

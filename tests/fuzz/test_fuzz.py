@@ -10,8 +10,8 @@ from tests.fuzz.run import fuzz
 from tests.support.databases import Databases
 
 # How many of each kind of case; the same requests are refused before any database is asked.
-BOUNDARY = {"sqlite": 600, "postgres": 250}
-RANDOM = {"sqlite": 160, "postgres": 80}
+BOUNDARY = {"sqlite": 450, "postgres": 200}
+RANDOM = {"sqlite": 120, "postgres": 70}
 ODD = {"sqlite": 400, "postgres": 150}
 
 
