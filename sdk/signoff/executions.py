@@ -1,6 +1,6 @@
 """Runs of workflows: started, waited for, decided, signalled, resolved and cancelled."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
 
 from signoff import workflow_calls as calls
@@ -73,9 +73,15 @@ class Executions:
         found = self._session.wait_execution(known, rests if until_parked else has_ended, deadline)
         return _outcome(known, found, raise_on_failure=raise_on_failure)
 
-    def events(self, execution_id: str) -> Sequence[models.Event]:
-        """What happened to it, oldest first."""
-        return self._session.call(calls.execution_events(execution_id)).data
+    def events(self, execution_id: str) -> Iterator[models.Event]:
+        """What happened to it, oldest first, through all pages."""
+        after = 0
+        while True:
+            page = self._session.call(calls.execution_events(execution_id, after))
+            yield from page.data
+            if page.next_after is None or page.next_after <= after:
+                return
+            after = page.next_after
 
     def approvals(self, execution_id: str) -> w.ExecutionApprovals:
         """What it asked people: the `pending`, and the `decided`."""
@@ -180,8 +186,15 @@ class AsyncExecutions:
         found = await self._session.wait_execution(known, rests if until_parked else has_ended, deadline)
         return _outcome(known, found, raise_on_failure=raise_on_failure)
 
-    async def events(self, execution_id: str) -> Sequence[models.Event]:
-        return (await self._session.call(calls.execution_events(execution_id))).data
+    async def events(self, execution_id: str) -> AsyncIterator[models.Event]:
+        after = 0
+        while True:
+            page = await self._session.call(calls.execution_events(execution_id, after))
+            for each in page.data:
+                yield each
+            if page.next_after is None or page.next_after <= after:
+                return
+            after = page.next_after
 
     async def approvals(self, execution_id: str) -> w.ExecutionApprovals:
         return await self._session.call(calls.execution_approvals(execution_id))

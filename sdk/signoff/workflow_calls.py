@@ -16,7 +16,6 @@ from signoff.calls import Call, check_id, given, json_body, json_headers, page, 
 from signoff.errors import InvalidRequest
 from signoff.normalise import normalise
 from signoff.problems import About
-from signoff.protocol import models as m
 from signoff.protocol import workflows as w
 from signoff.transport import Outgoing
 
@@ -86,8 +85,9 @@ def list_executions(filters: Mapping[str, Any], cursor: str | None) -> Call[w.Ex
     return page("/v1/executions", {**filters, "cursor": cursor}, w.ExecutionList, w.ListExecutions)
 
 
-def execution_events(execution_id: str) -> Call[m.EventList]:
-    return Call(Outgoing("GET", _path(execution_id, "events")), reader(m.EventList), about=_about(execution_id))
+def execution_events(execution_id: str, after: int) -> Call[w.RunEvents]:
+    request = Outgoing("GET", _path(execution_id, "events"), params=(("after", str(after)),))
+    return Call(request, reader(w.RunEvents), about=_about(execution_id))
 
 
 def execution_approvals(execution_id: str) -> Call[w.ExecutionApprovals]:

@@ -96,7 +96,6 @@ USES: dict[str, Use] = {
         created=True,
     ),
     "get": Use("executions", "get", (say.ID,), {}, "GET", RUN, say.execution(), OTHER_RUN),
-    "events": Use("executions", "events", (say.ID,), {}, "GET", f"{RUN}/events", {"data": [EVENT]}),
     "approvals": Use(
         "executions", "approvals", (say.ID,), {}, "GET", f"{RUN}/approvals", {"pending": [say.asked()], "decided": []}
     ),
@@ -193,8 +192,7 @@ def test_a_good_answer_returns(name: str, colour: Colour, api: respx.Router) -> 
     route(api, name).mock(side_effect=[replies.ok(USES[name].good, status) for status in statuses])
     for _ in statuses:
         found = use(colour, name)
-        plain = {"data": [each.model_dump(mode="json") for each in found]} if name == "events" else None
-        assert (plain or found.model_dump(mode="json")) == USES[name].good
+        assert found.model_dump(mode="json") == USES[name].good
 
 
 @pytest.mark.parametrize("name", USES)
@@ -350,6 +348,18 @@ def test_the_version_asked_for(version: str | None, colour: Colour, api: respx.R
     sent = api.get(f"{WORKFLOWS}/{say.WORKFLOW}").mock(return_value=replies.ok(say.workflow()))
     assert colour.call("workflows", "get", say.WORKFLOW, version).source == say.YAML
     assert dict(sent.calls[0].request.url.params) == ({} if version is None else {"version": version})
+
+
+def test_the_events_of_a_run_are_read_through_all_pages(colour: Colour, api: respx.Router) -> None:
+    pages = [{"data": [EVENT], "next_after": 1}, {"data": [{**EVENT, "version": 2}], "next_after": None}]
+    sent = api.get(f"{RUN}/events").mock(side_effect=[replies.ok(page) for page in pages])
+    assert [each.version for each in colour.all("executions", "events", say.ID)] == [EVENT["version"], 2]
+    assert [call.request.url.params["after"] for call in sent.calls] == ["0", "1"]
+
+
+def test_a_page_of_events_that_leads_back_is_the_last(colour: Colour, api: respx.Router) -> None:
+    api.get(f"{RUN}/events").mock(return_value=replies.ok({"data": [EVENT], "next_after": 0}))
+    assert len(colour.all("executions", "events", say.ID)) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What a type checker makes of the public API: `make check` runs mypy over this file, and nothing runs it."""
 
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import assert_type
@@ -69,7 +69,7 @@ def the_signature_is_kept() -> None:
 def runs(client: Signoff) -> None:
     assert_type(client.executions.start("payment-processor", {"amount": "1.00"}, idempotency_key="k"), Execution)
     assert_type(client.executions.list(status="parked"), Iterator[ExecutionSummary])
-    assert_type(client.executions.events("exe_1"), Sequence[Event])
+    assert_type(client.executions.events("exe_1"), Iterator[Event])
     assert_type(client.executions.approvals("exe_1").pending, list[ExecutionApproval])
     assert_type(client.executions.approve("exe_1", "approved", node_id="pay").node_id, str)
     client.executions.approve("exe_1", "maybe")  # type: ignore[arg-type]

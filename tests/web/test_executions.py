@@ -282,6 +282,19 @@ def test_a_start_is_made_once_for_its_key(project: Project) -> None:
     assert told(project.call("starter", "POST", "/v1/executions", json=body, key="k")) == (422, "idempotency_key_reuse")
 
 
+def test_the_events_of_a_run_come_in_pages(project: Project) -> None:
+    run = parked(project)
+    every = project.call("alice", "GET", f"/v1/executions/{run['id']}/events").json()
+    assert (len(every["data"]), every["next_after"]) == (run["events"], None)
+    found, after = [], 0
+    while after is not None:
+        page = project.call("alice", "GET", f"/v1/executions/{run['id']}/events?after={after}&limit=2").json()
+        assert len(page["data"]) <= 2
+        found += page["data"]
+        after = page["next_after"]
+    assert found == every["data"]
+
+
 def test_a_version_is_registered_once(project: Project) -> None:
     first = register(project, PLAIN)
     assert (first.status_code, register(project, PLAIN).status_code) == (201, 200)

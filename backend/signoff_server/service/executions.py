@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from signoff_server.core import approvals, definitions, gates
 from signoff_server.core import executions as core
 from signoff_server.core.approval_state import Approval
-from signoff_server.core.events import SYSTEM, Actor, Payload
+from signoff_server.core.events import SYSTEM, Actor, Payload, Recorded
 from signoff_server.core.execution_state import Execution
 from signoff_server.core.expressions import Scope
 from signoff_server.core.principals import Caller
@@ -32,6 +32,7 @@ from signoff_server.world import World
 
 _LOG: Final = logging.getLogger("signoff.executions")
 _MOST_APPROVALS: Final = 1_000
+_PAGE_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +300,20 @@ class Executions:
         found, _ = await self._database.read(approval_rows.search, caller.project, wanted, _MOST_APPROVALS)
         pending = [view for view in found if view.state.status == "pending"]
         return pending, [view for view in found if view.state.status != "pending"]
+
+    async def events(
+        self, caller: Caller, execution: str, after: int, limit: int
+    ) -> tuple[list[tuple[Recorded, dict[str, Any] | None]], int | None]:
+        """Its events after the one with this version, oldest first, and where the next page begins."""
+
+        def look(connection: Connection) -> tuple[list[tuple[Recorded, dict[str, Any] | None]], int | None]:
+            if execution not in ledger.load(connection, caller.project, [execution]):
+                raise Refusal("not_found", "There is no such run.")
+            return ledger.page_of_subject(
+                connection, caller.project, execution, after=after, limit=limit, room=_PAGE_BYTES
+            )
+
+        return await self._database.read(look)
 
     async def node(self, caller: Caller, execution: str, node: str) -> NodeDetail:
         view = await self.get(caller, execution)

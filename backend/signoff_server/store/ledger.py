@@ -55,6 +55,13 @@ _STREAM_EVENTS = Statement(
     .where(EVENTS.c.project == _PROJECT, EVENTS.c.subject == bindparam("subject"))
     .order_by(EVENTS.c.version)
 )
+_STREAM_PAGE = Statement(
+    select(EVENTS.c.envelope, EVENTS.c.payload)
+    .where(EVENTS.c.project == _PROJECT, EVENTS.c.subject == bindparam("subject"))
+    .where(EVENTS.c.version > bindparam("after"))
+    .order_by(EVENTS.c.version)
+    .limit(bindparam("most"))
+)
 _WHOLE = Statement(
     select(EVENTS.c.envelope, EVENTS.c.payload, EVENTS.c.payload_nonce, EVENTS.c.leaf)
     .where(*_AFTER)
@@ -218,6 +225,16 @@ def of_subject(connection: Connection, project: str, subject: str) -> list[tuple
     """One stream, oldest first, with its data."""
     rows = _STREAM_EVENTS.rows(connection, project=project, subject=subject)
     return [(codec.decode(envelope), codec.unseal(payload)) for envelope, payload in rows]
+
+
+def page_of_subject(
+    connection: Connection, project: str, subject: str, *, after: int, limit: int, room: int
+) -> tuple[list[tuple[Recorded, dict[str, Any] | None]], int | None]:
+    """One stream after its version `after`, cut as `stretch` is, and where the next page begins."""
+    rows = _STREAM_PAGE.rows(connection, project=project, subject=subject, after=after, most=limit + 1)
+    fitting = min(limit, _fitting(rows, room))
+    found = [(codec.decode(envelope), codec.unseal(payload)) for envelope, payload in rows[:fitting]]
+    return found, found[-1][0].version if fitting < len(rows) else None
 
 
 def whole(connection: Connection, project: str, after: int) -> list[tuple[bytes, bytes | None, bytes | None, bytes]]:

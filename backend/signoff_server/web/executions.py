@@ -5,9 +5,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from signoff.protocol import models
 from signoff.protocol import workflows as wire
-from signoff_server.store import ledger
 from signoff_server.store.executions import ExecutionView
 from signoff_server.web import render, wait
 from signoff_server.web import render_runs as runs
@@ -45,9 +43,10 @@ async def get(call: Call) -> Response:
 
 
 async def events(call: Call) -> Response:
-    await call.server.executions.get(call.caller, call.path("id"))
-    found = await call.server.database.read(ledger.of_subject, call.caller.project, call.path("id"))
-    return answer(models.EventList(data=[render.event(recorded, data) for recorded, data in found]))
+    query: wire.ListRunEvents = call.query
+    found, following = await call.server.executions.events(call.caller, call.path("id"), query.after, query.limit)
+    shown = [render.event(recorded, data) for recorded, data in found]
+    return answer(wire.RunEvents(data=shown, next_after=following))
 
 
 async def approvals(call: Call) -> Response:

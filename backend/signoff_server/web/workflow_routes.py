@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from signoff.protocol import models
 from signoff.protocol import workflows as wire
 from signoff_server.web import executions, work, workflows
 from signoff_server.web.route import Route
@@ -101,8 +100,9 @@ WORKFLOW_ROUTES: Final[tuple[Route, ...]] = (
         f"{_EXECUTION}/events",
         executions.events,
         "The events of one run, oldest first",
-        {200: models.EventList},
+        {200: wire.RunEvents},
         _SEE_RUNS,
+        query=wire.ListRunEvents,
         of="execution",
         refuses=("not_found",),
     ),

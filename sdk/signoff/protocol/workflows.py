@@ -8,6 +8,7 @@ from signoff.protocol.models import (
     MAX_WAIT,
     TRACEPARENT_PATTERN,
     Cursor,
+    Event,
     Principal,
     Reason,
     Reply,
@@ -224,6 +225,20 @@ class WaitExecution(BaseModel):
     seen: int = Field(
         default=0, ge=0, description="with `wait`: hold until it has more than this many events, whatever its status"
     )
+
+
+class ListRunEvents(BaseModel):
+    """Where to read the events of one run from, oldest first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    after: int = Field(default=0, ge=0, le=2**53 - 1, description="`version` of the last event that is known")
+    limit: int = Field(default=200, ge=1, le=200, description="how many at most; large ones make a page shorter")
+
+
+class RunEvents(Reply):
+    data: list[Event]
+    next_after: int | None = Field(description="ask again with `after` set to this; null at the end")
 
 
 class ExecutionApproval(Reply):
