@@ -32,7 +32,8 @@ def command(name: str, folder: Path, *arguments: str, **env: str) -> subprocess.
 def test_dev_makes_a_project_and_keeps_it_over_restarts(database: str, tmp_path: Path) -> None:
     with RunningServer(tmp_path, database=database) as server:
         first = (server.url, server.project, server.app_key, server.reviewer_key)
-        for name, key in (("app.json", server.app_key), ("reviewer.json", server.reviewer_key)):
+        made = {"app": server.app_key, "reviewer": server.reviewer_key, "worker": server.worker_key}
+        for name, key in ((f"{who}.json", key) for who, key in made.items()):
             path = tmp_path / ".signoff" / name
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
             content = json.loads(path.read_text())
@@ -46,6 +47,7 @@ def test_dev_makes_a_project_and_keeps_it_over_restarts(database: str, tmp_path:
         assert {tuple(key["scopes"]) for key in keys} == {
             ("approvals:create", "executions:write", "workflows:write"),
             ("admin", "approvals:decide", "audit:read"),
+            ("work",),
         }
         assert server.terminate() == 0
         server.start()
@@ -54,7 +56,7 @@ def test_dev_makes_a_project_and_keeps_it_over_restarts(database: str, tmp_path:
         server.start()
         assert (server.url, server.project, server.app_key, server.reviewer_key) == first
         events = httpx.get(f"{server.url}/v1/events", headers=server.reviewer()).json()["data"]
-        assert [event["type"] for event in events] == ["principal.created", "key.issued"] * 2
+        assert [event["type"] for event in events] == ["principal.created", "key.issued"] * 3
 
 
 @only("sqlite")
@@ -65,7 +67,7 @@ def test_dev_makes_new_keys_where_the_files_are_lost(dev_server: RunningServer) 
     dev_server.start()
     assert dev_server.app_key != old
     people = httpx.get(f"{dev_server.url}/v1/principals", headers=dev_server.reviewer()).json()["data"]
-    assert len(people) == 2
+    assert len(people) == 3
 
 
 def test_a_second_dev_in_the_same_folder_is_refused(tmp_path: Path, free_port: int) -> None:
@@ -145,7 +147,7 @@ def test_rebuild(databases: Databases, dev_server: RunningServer) -> None:
         assert busy.returncode == 1
     dev_server.terminate()
     done = command("rebuild", dev_server.folder, "--database", dev_server.database, "--json")
-    assert json.loads(done.stdout) == [{"project": dev_server.project, "events": 4}]
+    assert json.loads(done.stdout) == [{"project": dev_server.project, "events": 6}]
     dev_server.start()
     assert httpx.get(f"{dev_server.url}/v1/approvals", headers=dev_server.reviewer()).status_code == 200
 
