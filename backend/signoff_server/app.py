@@ -87,7 +87,9 @@ def open_server(settings: Settings, world: World) -> Server:
 
 
 def build(server: Server, *, hints: bool = True) -> ASGIApp:
-    """The application of `server`. Without `hints` nobody is woken but by the follower: slower, and just as right."""
+    """The application of `server`. Without `hints` nobody is woken but by the follower, and no run goes on but by the
+    agenda: slower, and just as right.
+    """
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
@@ -100,7 +102,8 @@ def build(server: Server, *, hints: bool = True) -> ASGIApp:
             server.authenticator.touched(what.subjects)
             server.approvals.views.keep(what)
             follower.hint(what)
-            server.executions.committed(what)
+            if hints:
+                server.executions.committed(what)
 
         server.database.on_commit = committed
         runner = Agenda(server.database, handlers(server.approvals, server.executions, server.work), server.world)

@@ -52,7 +52,12 @@ STEPS: Final = {
     "time": ["node.completed rest", "execution.completed"],
 }
 # The places are those of one write door, whatever stands behind it: PostgreSQL is shown on either side of the commit.
-PLACES: Final = [("sqlite", place) for place in WRITES] + [
+# Runs pass the same door as approvals, which test_failpoints kills at every place of it: here one death before the
+# commit and those after it, with all that a transaction of a run writes. `make crash` arms every place.
+PLACES: Final = [
+    ("sqlite", "write.before_commit"),
+    ("sqlite", "write.after_commit"),
+    ("sqlite", "reply.before_send"),
     ("postgres", "write.before_commit"),
     ("postgres", "write.after_commit"),
 ]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from signoff_server.service import executions
 from tests.support.project import Project
 from tests.support.workflows import GATED, PLAIN, held, lease, parked, read, register, settle, start, take
 
@@ -280,6 +281,29 @@ def test_a_start_is_made_once_for_its_key(project: Project) -> None:
     assert start(project, PLAIN, {"amount": "1"}, key="k")["id"] == first["id"]
     body = {"workflow_id": "plain", "input": {"amount": "2"}}
     assert told(project.call("starter", "POST", "/v1/executions", json=body, key="k")) == (422, "idempotency_key_reuse")
+
+
+def test_a_start_is_answered_again_though_the_workflow_asks_for_more_by_now(project: Project) -> None:
+    first = start(project, PLAIN, {"amount": "1"}, key="k")
+    stricter = PLAIN.replace("version: 1.0.0,", "version: 1.1.0, input_schema: {required: [payee]},")
+    assert register(project, stricter).status_code == 201
+    body = {"workflow_id": "plain", "input": {"amount": "1"}}
+    again = project.call("starter", "POST", "/v1/executions", json=body, key="k")
+    assert (again.status_code, again.json()["id"], again.json()["version"]) == (200, first["id"], "1.0.0")
+    assert told(project.call("starter", "POST", "/v1/executions", json=body, key="other")) == (422, "invalid")
+
+
+def test_what_waits_is_listed_however_much_was_decided_since(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executions, "_MOST_DECIDED", 1)
+    run = parked(project, TWO_GATES)
+    older, newer = sorted(("left", "right"), key=lambda name: str(node(run, name)["approval_id"]))
+    approve(project, run, node_id=newer)
+    found = project.call("alice", "GET", f"/v1/executions/{run['id']}/approvals").json()
+    assert [each["node_id"] for each in found["pending"]] == [older]
+    assert [each["node_id"] for each in found["decided"]] == [newer]
+    approve(project, run, node_id=older)
+    found = project.call("alice", "GET", f"/v1/executions/{run['id']}/approvals").json()
+    assert (found["pending"], len(found["decided"])) == ([], 1)
 
 
 def test_the_events_of_a_run_come_in_pages(project: Project) -> None:

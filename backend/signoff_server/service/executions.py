@@ -31,7 +31,8 @@ from signoff_server.store.ledger import Change, Taken
 from signoff_server.world import World
 
 _LOG: Final = logging.getLogger("signoff.executions")
-_MOST_APPROVALS: Final = 1_000
+_MOST_PENDING: Final = 1_000
+_MOST_DECIDED: Final = 200
 _PAGE_BYTES: Final = 1024 * 1024
 
 
@@ -94,7 +95,11 @@ class Executions:
         payload, once = self._keyed(caller, "start", "", key, said, [workflow_id, version, given])
         execution = self._world.new_id("exe")
         while True:
-            command = await self._database.read(self._begin, caller, execution, (workflow_id, version), given, payload)
+            command = await self._database.read(
+                self._begin, caller, execution, (workflow_id, version), given, payload, once
+            )
+            if isinstance(command, Taken):
+                return await self._started_before(caller, command, once)
 
             def plan(unit: Unit, command: core.Start = command) -> Taken | list[Change]:
                 if once is not None and (taken := unit.once(once.key)) is not None:
@@ -114,9 +119,12 @@ class Executions:
             break
         if isinstance(found, list):
             return Started(executions.begun(caller.project, found, {caller.id: caller.name}), created=True)
-        if once is not None and found.fingerprint != once.fingerprint:
-            raise Refusal("idempotency_key_reuse", f"This idempotency key started {found.subject} with another input.")
-        return Started(await self._view(caller.project, found.subject), created=False)
+        return await self._started_before(caller, found, once)
+
+    async def _started_before(self, caller: Caller, taken: Taken, once: keyed.Once | None) -> Started:
+        if once is not None and taken.fingerprint != once.fingerprint:
+            raise Refusal("idempotency_key_reuse", f"This idempotency key started {taken.subject} with another input.")
+        return Started(await self._view(caller.project, taken.subject), created=False)
 
     def _begin(
         self,
@@ -126,7 +134,11 @@ class Executions:
         wanted: tuple[str, str | None],
         given: dict[str, Any],
         payload: Payload,
-    ) -> core.Start:
+        once: keyed.Once | None,
+    ) -> core.Start | Taken:
+        """What starts the run; a key that was used comes before all that may have changed since."""
+        if once is not None and (taken := ledger.once(connection, [once.key]).get(once.key)) is not None:
+            return taken
         subject = workflows.find(connection, caller.project, *wanted)
         if subject is None:
             raise Refusal("not_found", "There is no such workflow, or no such version of it.")
@@ -294,12 +306,17 @@ class Executions:
         return await self._database.read(executions.search, caller.project, status, workflow_id, limit, before)
 
     async def approvals(self, caller: Caller, execution: str) -> tuple[list[ApprovalView], list[ApprovalView]]:
-        """Those that are pending, and those that are not, each the newest first."""
-        await self.get(caller, execution)
-        wanted = Filter(execution_id=execution)
-        found, _ = await self._database.read(approval_rows.search, caller.project, wanted, _MOST_APPROVALS)
-        pending = [view for view in found if view.state.status == "pending"]
-        return pending, [view for view in found if view.state.status != "pending"]
+        """Those that are pending, and of the others the last few, each the newest first."""
+
+        def look(connection: Connection) -> tuple[list[ApprovalView], list[ApprovalView]]:
+            if execution not in ledger.load(connection, caller.project, [execution]):
+                raise Refusal("not_found", "There is no such run.")
+            asked, every = Filter("pending", execution_id=execution), Filter(execution_id=execution)
+            pending, _ = approval_rows.search(connection, caller.project, asked, _MOST_PENDING)
+            last, _ = approval_rows.search(connection, caller.project, every, _MOST_DECIDED)
+            return pending, [view for view in last if view.state.status != "pending"]
+
+        return await self._database.read(look)
 
     async def events(
         self, caller: Caller, execution: str, after: int, limit: int

@@ -1,10 +1,9 @@
 """Work items: handed out, held, reported. Nothing leaves here that its policy or its approval does not let pass."""
 
 import asyncio
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -26,8 +25,6 @@ from signoff_server.store import agenda, codec, executions, ledger
 from signoff_server.store.database import Database
 from signoff_server.store.executions import Item
 from signoff_server.world import World
-
-_LOG: Final = logging.getLogger("signoff.work")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Holding a request until something happens: a future in the hub, no connection, no thread."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 from signoff_server import limits
 from signoff_server.core.refusals import Refusal
@@ -14,7 +14,7 @@ T = TypeVar("T")
 _FULL_RETRY: Final = 5
 
 
-async def hold(call: Call, approval: str, seconds: int) -> ApprovalView:
+def hold(call: Call, approval: str, seconds: int) -> Coroutine[Any, Any, ApprovalView]:
     """The approval once it is decided, or as it is when the time is over. Raises `Refusal`."""
     approvals, caller = call.server.approvals, call.caller
 
@@ -23,10 +23,11 @@ async def hold(call: Call, approval: str, seconds: int) -> ApprovalView:
         view = view or await approvals.get(caller, approval)
         return view, view.state.status != "pending"
 
-    return await until(call, (approval,), seconds, look)
+    # Not awaited here: each coroutine between a request and its rest costs half a KiB for as long as it is held.
+    return until(call, (approval,), seconds, look)
 
 
-async def hold_run(call: Call, execution: str, seconds: int, seen: int) -> ExecutionView:
+def hold_run(call: Call, execution: str, seconds: int, seen: int) -> Coroutine[Any, Any, ExecutionView]:
     """The run once it is no longer `running`; with `seen`, once it has more events than that, or is over."""
 
     async def look(_woken: bool) -> tuple[ExecutionView, bool]:
@@ -34,7 +35,7 @@ async def hold_run(call: Call, execution: str, seconds: int, seen: int) -> Execu
         news = view.version > seen if seen else view.state.status != "running"
         return view, news or view.state.over
 
-    return await until(call, (execution,), seconds, look)
+    return until(call, (execution,), seconds, look)
 
 
 async def until(
