@@ -7,12 +7,15 @@ N      ?= 20
 # One more than the cores of a small machine: many tests wait for a deadline.
 WORKERS ?= 3
 
+# Each of the hundreds of processes that the tests start would compile everything anew, where this is set.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-core test-server check format crash fuzz bench openapi clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt uv 2>/dev/null || true
-	@if [ -x $(BIN)/uv ]; then VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c constraints.txt -e '.[all]' --group dev; \
+	@if [ -x $(BIN)/uv ]; then VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode -c constraints.txt -e '.[all]' --group dev; \
 	else $(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' && $(BIN)/pip install --quiet -c constraints.txt -e '.[all]' --group dev; fi
 	@touch $(STAMP)
 

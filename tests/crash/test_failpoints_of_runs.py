@@ -91,12 +91,12 @@ def test_every_step_of_a_run_is_there_whole_or_not_at_all(client: Client, place:
         return reply.json()
 
     run = ""
-    run = dies_then_answers(lambda: client.begin("pay", amount="7.00"), "start", 2)["id"]
+    # A start and an ask that were answered before are looked up, and pass no write.
+    then = 1 if place == "write.after_commit" else 2
+    run = dies_then_answers(lambda: client.begin("pay", amount="7.00"), "start", then)["id"]
     assert client.history(run) == told("start")
     decided = dies_then_answers(lambda: client.approve(run, "pay"), "approve", 2)
     assert decided["decision"] == "approved"
-    # An ask that was answered before is looked up, and passes no write.
-    then = 1 if place == "write.after_commit" else 2
     (item,) = dies_then_answers(lambda: client.lease("payments.submit", "r1", 20), "lease", then)["items"]
     assert (item["input"], item["attempt"], item["fence"]) == ({"amount": "7.00"}, 1, 1)
     # Where the report stands, the next to pass is the run itself, which goes on without a request.

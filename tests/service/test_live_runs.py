@@ -78,17 +78,30 @@ def agrees(project: Project) -> None:
     assert derived(engines.reader) == before
 
 
+def in_time(project: Project, *tools: str) -> dict[str, Any]:
+    """The next item, as time goes by: where nothing else moves a run, what is due does."""
+    while not (items := lease(project, *tools, wait=1)):
+        project.world.advance(1)
+    found: dict[str, Any] = items[0]
+    return found
+
+
 def test_a_run_goes_on_by_whatever_moves_it(live: Project) -> None:
     execution = start(live, CHAIN, {"amount": "1.00"})["id"]
     for _ in range(2):
-        settle(live, take(live, "left", "right"), output={"done": True})
-    until(live, execution, "parked")
-    live.world.advance(5)
-    item = take(live, "last")
+        settle(live, in_time(live, "left", "right"), output={"done": True})
+    item = in_time(live, "last")
     assert item["input"] == {"left": {"done": True}}
     settle(live, item)
-    assert until(live, execution, *FINAL)["status"] == "completed"
+    assert read(live, execution)["status"] == "completed"
     agrees(live)
+
+
+def test_without_hints_nothing_moves_a_run_but_what_is_due(databases: Databases) -> None:
+    with running(databases, hints=False) as (project, _):
+        execution = start(project, CHAIN, {"amount": "1.00"})["id"]
+        assert lease(project, "left", "right", wait=1) == []
+        assert [each["node_id"] for each in read(project, execution)["nodes"]] == ["choose"]
 
 
 def test_what_a_dead_process_left_ready_goes_on(databases: Databases) -> None:
