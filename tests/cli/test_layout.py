@@ -11,9 +11,12 @@ from signoff.cli import times
 from signoff.cli.globs import matcher
 from signoff.cli.layout import fold, hang, pairs, scalar, table, tree, width
 from signoff.cli.visible import is_invisible, visible
+from signoff.protocol import canonical
 
+# What a reply may hold: one with larger integers is refused before anything of it is shown.
+WHOLE = st.integers(-canonical.MAX_INTEGER, canonical.MAX_INTEGER)
 VALUES = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.text()),
+    st.one_of(st.none(), st.booleans(), WHOLE, st.text()),
     lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
     max_leaves=12,
 )
