@@ -51,8 +51,8 @@ def measure(run: Run) -> None:
             limit={"p50": p50["first"], "server_cpu": cpu["first"]},
             limit_is="the same at the beginning of another run, in turns",
             aims=(Aim("p50", 1.1, ratio=True), Aim("server_cpu", 1.1, ratio=True)),
-            note=f"of a run of {steps} steps (a tool, a condition, and again) the last {turn * _TURNS * _NODES}, beside as "
-            f"many of the first of another one; {times} times, one step after another",
+            note=f"of a run of {steps} steps (a tool, a condition, again) the last {turn * _TURNS * _NODES}, beside "
+            f"as many of the first of another one; {times} times, one step after another",
         )
     )
 
