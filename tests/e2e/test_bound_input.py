@@ -14,9 +14,9 @@ from signoff import AsyncSignoff, PolicyDenied, Signoff
 from signoff_server.core.reactions import agenda_key, work_queue
 from signoff_server.store.tables import AGENDA, EVENTS
 from tests.support.databases import Databases, only
-from tests.support.project import Project, cast
+from tests.support.project import Project, cast, serving
 from tests.support.server import RunningServer
-from tests.support.workflows import lease, read, register, settle, take
+from tests.support.workflows import lease, read, register, settle, start, take
 
 SOURCE: Final = """
 workflow: {id: bound, version: 1.0.0, start: first}
@@ -203,6 +203,20 @@ def test_work_that_was_made_due_by_sql_is_not_handed_out(project: Project) -> No
     assert read(project, run["id"])["status"] == "parked"
     approve(project, run)
     assert handed(project, "r1")[0] == shown(project, run)
+
+
+def test_work_that_a_rule_gates_by_now_is_not_handed_out_without_its_approval(databases: Databases) -> None:
+    content, casts = cast(databases)
+    ungated = SOURCE.replace("payments.*", "payments/*")
+    with databases.ready(content) as database:
+        with serving(database, casts) as (project, _):
+            run = start(project, ungated, json.loads(GIVEN))
+            settle(project, take(project, "fetch"), output={})
+            # A server remembers the definitions that it has read: the next one reads what stands there then.
+            assert swapped(project, b"payments/*", b"payments.*", "workflow.registered") == 1
+        with serving(database, casts) as (project, _):
+            assert lease(project, "payments.submit", most=100) == []
+            assert read(project, run["id"])["failure"]["code"] == "withheld"
 
 
 # ---------------------------------------------------------------- a file reaches nothing
