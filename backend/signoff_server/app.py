@@ -17,8 +17,11 @@ from starlette.websockets import WebSocket
 from signoff.protocol.models import WATCH_SUBPROTOCOL
 from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
+from signoff_server.dashboard.endpoint import PageEndpoint
+from signoff_server.dashboard.pages import PAGES
 from signoff_server.runner.handlers import handlers
 from signoff_server.runner.loop import Agenda, Follower
+from signoff_server.service.accounts import Accounts
 from signoff_server.service.approvals import Approvals
 from signoff_server.service.execute import Execute
 from signoff_server.service.executions import Executions
@@ -74,6 +77,7 @@ def open_server(settings: Settings, world: World) -> Server:
         feed=Feed(database, hub),
         approvals=Approvals(database, execute, world, most_pending=settings.pending_cap),
         principals=principals,
+        accounts=Accounts(database, world),
         workflows=Workflows(database, execute, world),
         executions=Executions(database, execute, world),
         work=Work(database, execute, world),
@@ -119,6 +123,8 @@ def build(server: Server, *, hints: bool = True) -> ASGIApp:
     paths: dict[str, dict[str, ASGIApp]] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method] = _Endpoint(server, route)
+    for page in PAGES:
+        paths.setdefault(page.path, {})[page.method] = PageEndpoint(server, page)
     routes: list[_AtPath] = [StarletteRoute(path, _Path(methods)) for path, methods in paths.items()]
     # Before the routes with an id in their path, which would take "watch" for one.
     routes.insert(0, WebSocketRoute("/v1/approvals/watch", _watch(server)))
@@ -163,8 +169,9 @@ class _Areas:
 
 
 def _area(path: str) -> str:
-    """`/v1/work` of `/v1/work/ID/complete`."""
-    return "/".join(path.split("/", 3)[:3])
+    """`/v1/work` of `/v1/work/ID/complete`, `/runs` of `/runs/ID`."""
+    parts = path.split("/", 3)
+    return "/".join(parts[: 3 if parts[1] == "v1" else 2])
 
 
 def _router(routes: Sequence[_AtPath], lifespan: Callable[[Any], Any] | None = None) -> Router:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from signoff.cli import times
 from signoff.cli.globs import matcher
 from signoff.cli.layout import fold, hang, pairs, scalar, table, tree, width
-from signoff.cli.visible import is_invisible, visible
 from signoff.protocol import canonical
+from signoff.protocol.visible import is_invisible, visible
 
 # What a reply may hold: one with larger integers is refused before anything of it is shown.
 WHOLE = st.integers(-canonical.MAX_INTEGER, canonical.MAX_INTEGER)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from signoff.cli.visible import is_invisible
+from signoff.protocol.visible import is_invisible
 from tests.cli import samples
 from tests.cli.conftest import FakeServer, Run
 

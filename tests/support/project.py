@@ -24,9 +24,9 @@ CAST: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "worker": ("service", "member", ("work",)),
     "starter": ("service", "member", ("executions:write", "workflows:write")),
     "robot": ("agent", "member", ("approvals:decide",)),
-    "alice": ("human", "member", ("approvals:decide",)),
-    "bob": ("human", "member", ("approvals:decide",)),
-    "auditor": ("human", "member", ("audit:read",)),
+    "alice": ("human", "reviewer", ("approvals:decide",)),
+    "bob": ("human", "reviewer", ("approvals:decide",)),
+    "auditor": ("human", "auditor", ("audit:read",)),
     "admin": ("human", "admin", ("admin",)),
 }
 

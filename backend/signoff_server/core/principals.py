@@ -61,7 +61,7 @@ class Caller:
 
     def sees(self, approval: Approval) -> bool:
         """Whether this approval exists for the caller: their own, or any for those who decide, redeem or administer."""
-        if self.has(DECIDING, "approvals:redeem", "admin"):
+        if self.has(DECIDING, "approvals:redeem", "audit:read", "admin"):
             return True
         return self.has("approvals:create") and approval.requested_by.id == self.id
 

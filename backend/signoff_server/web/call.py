@@ -62,7 +62,7 @@ def nobodys() -> Refusal:
 
 async def read_body(request: Request, model: type[M]) -> M:
     """The body as `model`. Raises `Refusal`: 400, 413, 415 or 422, with a pointer to each fault."""
-    raw = await _bounded(request)
+    raw = await bounded(request)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if raw and media_type != "application/json":
         raise Refusal("media_type", "Send JSON, with Content-Type: application/json.")
@@ -80,7 +80,7 @@ async def read_body(request: Request, model: type[M]) -> M:
 
 async def read_yaml(request: Request) -> bytes:
     """The body as it was sent. Raises `Refusal`: 413 or 415; what is in it is for the reader of the file to say."""
-    raw = await _bounded(request)
+    raw = await bounded(request)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in _YAML:
         raise Refusal("media_type", "Send YAML, with Content-Type: application/yaml.")
@@ -128,7 +128,7 @@ def answer(model: BaseModel, status: int = 200, **headers: str) -> Response:
     return Response(body, status, {"Cache-Control": "no-store", **headers}, "application/json")
 
 
-async def _bounded(request: Request) -> bytes:
+async def bounded(request: Request) -> bytes:
     """The body, as far as it goes. The connection counts too; this holds behind any other server."""
     chunks, size = [], 0
     try:

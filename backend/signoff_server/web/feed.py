@@ -7,11 +7,12 @@ sort of stream and not for each stream.
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from signoff_server import limits
+from signoff_server.core.events import Recorded
 from signoff_server.core.refusals import Refusal
 from signoff_server.store import ledger
 from signoff_server.store.database import Database
@@ -26,11 +27,14 @@ _SPAN: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """What a stream is about: a project's events, or those of them that fit."""
+    """What a stream is about: a project's events, or those of them that fit. A thin one tells only that there are some:
+    their types and subjects.
+    """
 
     project: str
-    glob: str | None
-    subject: str | None
+    glob: str | None = None
+    subject: str | None = None
+    thin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,16 @@ def _page(connection: Connection, sort: Sort, after: int) -> Page:
         span=_SPAN,
         room=_BYTES,
     )
-    shown = [render.event(recorded, data) for recorded, data in found.events]
+    block = _thin if sort.thin else _whole
+    blocks = "".join(block(recorded, data) for recorded, data in found.events)
+    return Page(blocks.encode(), found.events[-1][0].seq if found.events else None, found.end, found.last)
+
+
+def _whole(recorded: Recorded, data: dict[str, Any] | None) -> str:
     # JSON on one line: what would break a line is escaped in it.
-    blocks = "".join(f"id: {each.seq}\nevent: {each.type}\ndata: {each.model_dump_json()}\n\n" for each in shown)
-    return Page(blocks.encode(), shown[-1].seq if shown else None, found.end, found.last)
+    shown = render.event(recorded, data)
+    return f"id: {shown.seq}\nevent: {shown.type}\ndata: {shown.model_dump_json()}\n\n"
+
+
+def _thin(recorded: Recorded, _data: dict[str, Any] | None) -> str:
+    return f"id: {recorded.seq}\nevent: changed\ndata: {recorded.type} {recorded.subject}\n\n"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from signoff_server.service.accounts import Accounts
 from signoff_server.service.approvals import Approvals
 from signoff_server.service.executions import Executions
 from signoff_server.service.principals import Principals
@@ -29,6 +30,7 @@ class Server:
     feed: Feed
     approvals: Approvals
     principals: Principals
+    accounts: Accounts
     workflows: Workflows
     executions: Executions
     work: Work

@@ -11,6 +11,7 @@ least each thousand events.
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -20,9 +21,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from signoff.protocol import models
 from signoff_server import limits
+from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
 from signoff_server.web.call import Call
 from signoff_server.web.feed import Sort
+from signoff_server.web.server import Server
 
 MEDIA_TYPE: Final = "text/event-stream"
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -46,7 +49,12 @@ async def stream_events(call: Call) -> Response:
     if after is None:
         after = await call.server.feed.end(project)
     call.server.feed.enter(call.caller.key)
-    return EventStream(call, Sort(project, query.type, query.subject), after)
+    server, headers = call.server, call.request.headers
+
+    async def stands() -> object:
+        return await server.authenticator.caller(headers)
+
+    return EventStream(server, call.caller, Sort(project, query.type, query.subject), after, stands)
 
 
 def last_event_id(request: Request) -> int | None:
@@ -69,14 +77,28 @@ class _Beginning(Response):
 
 
 class EventStream(_Beginning):
-    """One open stream. It holds a place of its key until it ends."""
+    """One open stream. It holds a place of its key until it ends.
 
-    def __init__(self, call: Call, sort: Sort, after: int) -> None:
+    `stands` raises `Refusal` once whoever opened it may no longer read. It is asked when something was recorded of the
+    key, or, where that would not be heard of (`unheard`), before anything is sent.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        caller: Caller,
+        sort: Sort,
+        after: int,
+        stands: Callable[[], Awaitable[object]],
+        *,
+        unheard: bool = False,
+    ) -> None:
         super().__init__()
-        self._server = call.server
-        self._caller = call.caller
-        self._request = call.request
+        self._server = server
+        self._caller = caller
         self._sort = sort
+        self._stands = stands
+        self._unheard = unheard
         # How far it has read, and how far the client knows that it has.
         self._at = self._told = after
         self._woken = asyncio.Event()
@@ -128,6 +150,7 @@ class EventStream(_Beginning):
         more = True
         while self._may_go_on():
             if time.monotonic() >= self._beat_at:
+                await self._check_key()
                 await self._tell_place(b":\n")
             if more or self._woken.is_set():
                 self._woken.clear()
@@ -142,9 +165,9 @@ class EventStream(_Beginning):
         return not (self._gone or expired or self._server.hub.stopping)
 
     async def _check_key(self) -> None:
-        if self._key_changed:
+        if self._key_changed or self._unheard:
             self._key_changed = False
-            await self._server.authenticator.caller(self._request.headers)
+            await self._stands()
 
     async def _read_on(self) -> bool:
         """Send the next page; answers whether there is another."""

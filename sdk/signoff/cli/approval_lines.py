@@ -6,7 +6,7 @@ from typing import Final
 from signoff.cli import times
 from signoff.cli.layout import GAP, UNDER, fold, joined, pairs, table, width
 from signoff.cli.replies import Record
-from signoff.cli.visible import visible
+from signoff.protocol.visible import visible
 
 HEADERS: Final = ["AGE", "NAME", "ASKED BY", "LEFT", "ID"]
 _WIDE: Final = 120

@@ -13,7 +13,7 @@ from signoff.cli.files import an_object
 from signoff.cli.options import a_node, a_reason, an_id, connect, is_execution, shared
 from signoff.cli.output import document, note
 from signoff.cli.replies import APPROVAL, Record, check_bound, is_erased
-from signoff.cli.visible import visible
+from signoff.protocol.visible import visible
 
 F = TypeVar("F", bound=Callable[..., Any])
 # One line for the terminal to break: what is decided is worth more than its looks.

@@ -13,8 +13,8 @@ from signoff.cli.layout import GAP
 from signoff.cli.output import document, note, say_fitted
 from signoff.cli.refusal import closing
 from signoff.cli.replies import APPROVAL, Record, check_bound, is_erased
-from signoff.cli.visible import visible
 from signoff.cli.workflow_replies import EXECUTION, EXECUTION_DECIDED
+from signoff.protocol.visible import visible
 
 _PATH: Final = "/v1/executions"
 _UNKNOWN: Final = "outcome_unknown"

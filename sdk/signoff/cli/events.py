@@ -14,7 +14,7 @@ from signoff.cli.options import an_id, connect, shared
 from signoff.cli.output import document
 from signoff.cli.refusal import unknown
 from signoff.cli.replies import Record
-from signoff.cli.visible import visible
+from signoff.protocol.visible import visible
 
 _TELLING: Final = (
     "node",

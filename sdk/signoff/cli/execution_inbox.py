@@ -9,8 +9,8 @@ from signoff.cli.layout import GAP, tree
 from signoff.cli.output import document, note, say_fitted
 from signoff.cli.refusal import closing
 from signoff.cli.replies import Record
-from signoff.cli.visible import visible
 from signoff.cli.workflow_replies import EXECUTION, EXECUTION_APPROVALS
+from signoff.protocol.visible import visible
 
 
 def list_approvals(server: Server, execution: str, as_json: bool) -> None:

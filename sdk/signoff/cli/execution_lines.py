@@ -7,7 +7,7 @@ from signoff.cli import times
 from signoff.cli.approval_lines import person
 from signoff.cli.layout import GAP
 from signoff.cli.replies import Record
-from signoff.cli.visible import visible
+from signoff.protocol.visible import visible
 
 # Whatever else a status is called, it says nothing new of a node that is over.
 _AWAITS_DECISION: Final = "awaiting_approval"

@@ -14,8 +14,8 @@ from signoff.cli.options import a_node, an_execution, connect_app, shared_by_app
 from signoff.cli.output import document, note, say, say_fitted
 from signoff.cli.refusal import closing
 from signoff.cli.replies import Record
-from signoff.cli.visible import visible
 from signoff.cli.workflow_replies import EXECUTION, EXECUTION_APPROVALS, EXECUTION_SUMMARY, NODE_DETAIL
+from signoff.protocol.visible import visible
 
 STATUSES: Final = ("running", "parked", "completed", "failed", "cancelled")
 _PATH: Final = "/v1/executions"

@@ -9,8 +9,8 @@ import click
 
 from signoff.cli.failures import Failure, Fault, Refused
 from signoff.cli.replies import Record
-from signoff.cli.visible import visible
 from signoff.protocol import canonical
+from signoff.protocol.visible import visible
 
 # What the server takes; more is not even read.
 MAX_BYTES: Final = 256 * 1024

@@ -17,7 +17,7 @@ from signoff.cli.layout import screen_width
 from signoff.cli.options import an_execution, connect, shared
 from signoff.cli.output import document, note, say
 from signoff.cli.replies import APPROVAL, EVENT_PAGE, Record
-from signoff.cli.visible import visible
+from signoff.protocol.visible import visible
 
 STATUSES: Final = ("pending", "approved", "rejected", "expired", "cancelled", "all")
 _APPROVALS: Final = "/v1/approvals"

@@ -10,7 +10,7 @@ from signoff.cli.options import a_duration, an_id, connect, shared
 from signoff.cli.output import document, note, say
 from signoff.cli.principals import connect_within, principal_named
 from signoff.cli.replies import ISSUED_KEY, KEY, Record
-from signoff.cli.visible import visible
+from signoff.protocol.visible import visible
 
 SCOPES: Final = (
     "approvals:create",

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from signoff.cli.visible import pieces, visible
+from signoff.protocol.visible import pieces, visible
 
 GAP: Final = "  "
 UNDER: Final = "      "

@@ -22,8 +22,8 @@ from signoff.cli.following import Outages
 from signoff.cli.layout import GAP, hang, screen_width, width
 from signoff.cli.output import document, note
 from signoff.cli.replies import Record
-from signoff.cli.visible import visible
 from signoff.cli.workflow_replies import EXECUTION
+from signoff.protocol.visible import visible
 
 # Nobody reads faster, and a busy run has many events in a second.
 _PACE: Final = 0.1

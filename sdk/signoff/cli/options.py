@@ -12,9 +12,9 @@ import click
 
 from signoff.cli.connection import Server
 from signoff.cli.failures import NotConfigured
-from signoff.cli.visible import visible
 from signoff.config import Config, load_app_config, load_reviewer_config
 from signoff.errors import ConfigurationError
+from signoff.protocol.visible import visible
 
 F = TypeVar("F", bound=Callable[..., Any])
 _REVIEWER_KEY: Final = "SIGNOFF_REVIEWER_KEY"

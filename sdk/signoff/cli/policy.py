@@ -14,8 +14,8 @@ from signoff.cli.options import a_node, connect, shared
 from signoff.cli.output import document, say_fitted
 from signoff.cli.principals import connect_within
 from signoff.cli.replies import Record
-from signoff.cli.visible import visible
 from signoff.cli.workflow_replies import POLICY, VERDICT
+from signoff.protocol.visible import visible
 
 _PATH: Final = "/v1/policy"
 _SECTIONS: Final = ("blocked_tools", "require_approval_for", "allow")

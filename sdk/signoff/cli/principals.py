@@ -11,7 +11,7 @@ from signoff.cli.layout import fold, screen_width, table
 from signoff.cli.options import connect, shared
 from signoff.cli.output import document, say
 from signoff.cli.replies import PRINCIPAL_RECORD, Record
-from signoff.cli.visible import visible
+from signoff.protocol.visible import visible
 
 _PATH: Final = "/v1/principals"
 _LONGEST_NAME: Final = 24

@@ -6,7 +6,7 @@ from typing import Any, Final
 from signoff.cli import times
 from signoff.cli.failures import Conflict, Failure, Fault, Refused, Unreachable
 from signoff.cli.replies import Record, moment
-from signoff.cli.visible import visible
+from signoff.protocol.visible import visible
 
 _ADVICE: Final[Mapping[str, str]] = {
     "unauthenticated": "Set SIGNOFF_URL and {variable} to a key that stands.",

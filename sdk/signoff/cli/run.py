@@ -13,8 +13,8 @@ from signoff.cli.live import follow, view_for
 from signoff.cli.options import a_key, connect_app, shared_by_apps
 from signoff.cli.output import document, note
 from signoff.cli.replies import Record
-from signoff.cli.visible import visible
 from signoff.cli.workflow_replies import EXECUTION, REGISTERED_WORKFLOWS
+from signoff.protocol.visible import visible
 
 _WORKFLOW_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 # As shells say it of what Ctrl-C ended: the run's outcome is not known, so nothing may take it for done.

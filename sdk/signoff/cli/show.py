@@ -11,7 +11,7 @@ from signoff.cli.layout import tree
 from signoff.cli.options import an_id, connect, shared
 from signoff.cli.output import document, say_fitted
 from signoff.cli.replies import APPROVAL, Record, check_bound, is_erased
-from signoff.cli.visible import visible
+from signoff.protocol.visible import visible
 
 
 @click.command()

@@ -10,8 +10,8 @@ from signoff.cli.files import an_object
 from signoff.cli.options import a_key, an_execution, connect_app, shared_by_apps
 from signoff.cli.output import document
 from signoff.cli.replies import Record
-from signoff.cli.visible import visible
 from signoff.cli.workflow_replies import EXECUTION
+from signoff.protocol.visible import visible
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from signoff.cli.failures import ExtraMissing, Failure, NotConfigured
-from signoff.cli.visible import visible
+from signoff.protocol.visible import visible
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 

@@ -15,8 +15,8 @@ from signoff.cli.layout import GAP, fold, screen_width, table, tree
 from signoff.cli.options import connect_app, shared_by_apps
 from signoff.cli.output import document, note, say, say_fitted
 from signoff.cli.replies import Record
-from signoff.cli.visible import visible
 from signoff.cli.workflow_replies import REGISTERED_WORKFLOWS, WORKFLOW, WORKFLOW_SUMMARY
+from signoff.protocol.visible import visible
 
 _PATH: Final = "/v1/workflows"
 _HEADERS: Final = ["WORKFLOW", "VERSION", "AGE", "REGISTERED BY", "DESCRIPTION"]

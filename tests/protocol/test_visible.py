@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signoff.cli.visible import is_invisible, pieces, visible
+from signoff.protocol.visible import is_invisible, pieces, visible
 
 # Default_Ignorable_Code_Point of the Unicode Character Database (DerivedCoreProperties.txt).
 IGNORABLE = [

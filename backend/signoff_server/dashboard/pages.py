@@ -1,0 +1,22 @@
+"""The table of pages."""
+
+from typing import Final
+
+from signoff_server.dashboard import live, pending, sign_in
+from signoff_server.dashboard.page import Page
+
+# Whoever is signed in may read; what a role may not do, the services refuse.
+_SEE: Final = ("approvals:decide", "audit:read", "admin")
+
+PAGES: Final[tuple[Page, ...]] = (
+    Page("GET", "/", pending.show, _SEE),
+    Page("GET", "/live", live.stream, _SEE),
+    Page("GET", "/static/{digest}/{name}", live.asset),
+    Page("GET", "/sign-in", sign_in.show),
+    Page("POST", "/sign-in", sign_in.submit),
+    Page("GET", "/sign-in/link", sign_in.show_link),
+    Page("POST", "/sign-in/link", sign_in.use_link),
+    Page("GET", "/sign-in/password", sign_in.show_password),
+    Page("POST", "/sign-in/password", sign_in.set_password),
+    Page("POST", "/sign-out", sign_in.sign_out, _SEE),
+)
