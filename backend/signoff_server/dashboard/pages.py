@@ -28,3 +28,4 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("GET", "/settings/policy", policy.show, _ADMIN),
     Page("POST", "/settings/policy", policy.change, _ADMIN),
 )
+MISSING: Final = Page("GET", "/{anything}", live.missing)
