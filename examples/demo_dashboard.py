@@ -50,7 +50,8 @@ class Dashboard:
             self.by_itself(link)
 
     def by_hand(self, application: Program, link: str) -> None:
-        say(f"2. Open the dashboard, approve one, reject one. It signs you in once:\n\n   {link}\n\n   Ctrl-C ends the demo.")
+        say(f"2. Open the dashboard; this link signs you in once. Approve one, reject one.\n\n   {link}\n")
+        say("Ctrl-C ends the demo.")
         try:
             application.end()
         except KeyboardInterrupt:
@@ -81,4 +82,3 @@ class Browser:
     def send(self, path: str, **fields: Any) -> None:
         data = urllib.parse.urlencode(fields).encode()
         self.page = self._opener.open(urllib.parse.urljoin(self._url, path), data).read().decode()
-
