@@ -29,13 +29,11 @@
     setInterval(() => { if (document.hidden) changed(); }, HIDDEN_EACH);
   }
 
-  // ---- How many wait, where it is seen from another tab.
-  const title = document.title;
+  // ---- How many wait, where it is seen from another tab; the title says it too, as it comes.
   function counted() {
     const part = document.querySelector("[data-pending]");
     if (part === null) return;
     const count = Number(part.dataset.pending);
-    document.title = count ? `(${count}) ${title}` : title;
     const icon = document.querySelector("link[rel=icon]");
     const dot = count ? '<circle cx="24" cy="8" r="8" fill="#d4351c"/>' : "";
     icon.href = "data:image/svg+xml," + encodeURIComponent(
