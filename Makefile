@@ -29,7 +29,7 @@ test-core: $(STAMP)
 	$(BIN)/pytest tests/core tests/protocol tests/sdk tests/worker tests/architecture
 
 test-server: $(STAMP)
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/store tests/service tests/web tests/e2e tests/crash tests/fuzz tests/faults tests/cli
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/store tests/service tests/web tests/dashboard tests/e2e tests/crash tests/fuzz tests/faults tests/cli
 
 check: $(STAMP)  ## lint, types, architecture
 	$(BIN)/ruff format --check .

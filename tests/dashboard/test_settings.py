@@ -169,7 +169,7 @@ def test_a_user_who_is_signed_out_or_removed_is_out_at_once(project: Project) ->
     fields = {"token": link.partition("=")[2], "password": PASSWORD, "again": PASSWORD}
     visitor(project, None).post("/sign-in/password", fields, csrf="")
     admin = visitor(project, "admin")
-    (user,) = re.findall(r"dana</span>.*?/settings/users/(prn_\w+)/", admin.get("/settings/users").text, re.DOTALL)
+    user = re.findall(r"dana</span>.*?/settings/users/(prn_\w+)/", admin.get("/settings/users").text, re.DOTALL)[0]
     for what in ("sign-out", "remove"):
         dana, _ = enter(project, "dana")
         assert dana.get("/").status_code == 200
