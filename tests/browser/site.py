@@ -1,6 +1,7 @@
 """One project on a real server: what its apps and people do by the API, and how its people sign in."""
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,9 +25,14 @@ class Site:
         self.ids: dict[str, str] = made["ids"]
         self.keys: dict[str, str] = made["keys"]
         self._sessions: dict[str, tuple[str, str]] = {}
+        self._numbers = count(1)
 
     def stage(self, door: str, **what: Any) -> Any:
         return self.http.post(f"{DOOR}{door}", json=what).raise_for_status().json()
+
+    def number(self) -> int:
+        """One that was not given before."""
+        return next(self._numbers)
 
     # ------------------------------------------------------------ by the API
 
@@ -76,6 +82,9 @@ class Site:
         """The address that signs in once; who has the page has to press the button."""
         token = self.stage("link", project=self.id, principal=self.ids[who])["token"]
         return f"{self.url}/sign-in/link?token={token}"
+
+    def path(self, address: str) -> str:
+        return address.removeprefix(self.url)
 
     def session(self, who: str) -> tuple[str, str]:
         """Name and value of the cookie of somebody who is signed in."""

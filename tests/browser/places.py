@@ -1,0 +1,19 @@
+"""Every page that a person may open, each with addresses that show what it can show."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from tests.browser.content import Content
+from tests.browser.site import Site
+
+# Path of a page -> addresses of it.
+Addresses = Callable[[Site, Content], tuple[str, ...]]
+
+PLACES: Final[Mapping[str, Addresses]] = {
+    "/": lambda _site, _content: ("/",),
+    "/sign-in": lambda _site, _content: ("/sign-in", "/sign-in?next=%2Fhistory"),
+    "/sign-in/link": lambda site, _content: (site.path(site.link("bob")), "/sign-in/link?token=used"),
+    "/sign-in/password": lambda _site, _content: ("/sign-in/password?token=used",),
+}
+# Answered to programs and to the browser itself.
+NO_PAGES: Final = frozenset({"/live", "/static/{digest}/{name}"})
