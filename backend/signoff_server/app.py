@@ -18,7 +18,7 @@ from signoff.protocol.models import WATCH_SUBPROTOCOL
 from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
 from signoff_server.dashboard.endpoint import PageEndpoint
-from signoff_server.dashboard.pages import PAGES
+from signoff_server.dashboard.pages import MISSING, PAGES
 from signoff_server.runner.handlers import handlers
 from signoff_server.runner.loop import Agenda, Follower
 from signoff_server.service.accounts import Accounts
@@ -128,7 +128,7 @@ def build(server: Server, *, hints: bool = True) -> ASGIApp:
     routes: list[_AtPath] = [StarletteRoute(path, _Path(methods)) for path, methods in paths.items()]
     # Before the routes with an id in their path, which would take "watch" for one.
     routes.insert(0, WebSocketRoute("/v1/approvals/watch", _watch(server)))
-    router = _Areas(routes, lifespan)
+    router = _Areas(routes, lifespan, _Elsewhere(PageEndpoint(server, MISSING)))
     return Front(router, server)
 
 
@@ -156,12 +156,12 @@ class Front:
 class _Areas:
     """Routes by the beginning of their paths, so that a request is held against those of its area alone."""
 
-    def __init__(self, routes: Sequence[_AtPath], lifespan: Callable[[Any], Any]) -> None:
+    def __init__(self, routes: Sequence[_AtPath], lifespan: Callable[[Any], Any], elsewhere: ASGIApp) -> None:
         areas: dict[str, list[_AtPath]] = {}
         for route in routes:
             areas.setdefault(_area(route.path), []).append(route)
-        self._routers = {area: _router(each) for area, each in areas.items()}
-        self._elsewhere = _router([], lifespan)
+        self._routers = {area: _router(each, elsewhere) for area, each in areas.items()}
+        self._elsewhere = _router([], elsewhere, lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         router = self._elsewhere if scope["type"] == "lifespan" else self._routers.get(_area(scope["path"]))
@@ -174,10 +174,10 @@ def _area(path: str) -> str:
     return "/".join(parts[: 3 if parts[1] == "v1" else 2])
 
 
-def _router(routes: Sequence[_AtPath], lifespan: Callable[[Any], Any] | None = None) -> Router:
+def _router(routes: Sequence[_AtPath], elsewhere: ASGIApp, lifespan: Callable[[Any], Any] | None = None) -> Router:
     # A path with a slash too many is no other path: a client would have to send its key once more.
     every = [*routes, WebSocketRoute("/{path:path}", _no_socket)]
-    return Router(every, redirect_slashes=False, default=_not_found, lifespan=lifespan)
+    return Router(every, redirect_slashes=False, default=elsewhere, lifespan=lifespan)
 
 
 class _Path:
@@ -271,9 +271,19 @@ async def _no_socket(websocket: WebSocket) -> None:
     await websocket.send_denial_response(problem(refusal, websocket.scope["request_id"]))
 
 
-async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    refusal = Refusal("not_found", "Nothing answers at this path; see /openapi.yaml.")
-    await send_problem(refusal, scope["request_id"], scope, receive, send)
+class _Elsewhere:
+    """What answers where nothing is: a page to a browser, a problem to everybody else."""
+
+    def __init__(self, page: ASGIApp) -> None:
+        self._page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wants = Headers(scope=scope).get("accept", "")
+        if scope["method"] == "GET" and "text/html" in wants and not scope["path"].startswith("/v1/"):
+            await self._page(scope, receive, send)
+            return
+        refusal = Refusal("not_found", "Nothing answers at this path; see /openapi.yaml.")
+        await send_problem(refusal, scope["request_id"], scope, receive, send)
 
 
 _NOBODY: Final = Caller("", "", "", "system", None, frozenset(), "")

@@ -23,3 +23,11 @@ def test_a_form_of_another_site_does_nothing(project: Project) -> None:
         assert alice.post("/sign-out", headers=headers).status_code == 403
     assert alice.post("/sign-out", csrf="x").status_code == 403
     assert alice.get("/").status_code == 200
+
+
+def test_where_nothing_is_a_browser_is_told_by_a_page_and_a_program_by_a_problem(project: Project) -> None:
+    nobody = visitor(project, None)
+    for path in ("/nowhere", "/settings/nowhere"):
+        shown = nobody.get(path, headers={"Accept": "text/html,*/*"})
+        assert (shown.status_code, "There is no such page." in words(shown.text)) == (404, True)
+        assert nobody.get(path, headers={"Accept": "*/*"}).json()["code"] == "not_found"

@@ -37,3 +37,8 @@ async def asset(visit: Visit) -> Response:
         raise Refusal("not_found", "There is no such file.")
     headers = {"Cache-Control": _FOR_EVER, "X-Content-Type-Options": "nosniff"}
     return Response(found.content, headers=headers, media_type=found.media_type)
+
+
+async def missing(_visit: Visit) -> Response:
+    """Where no page is."""
+    raise Refusal("not_found", "There is no such page.")

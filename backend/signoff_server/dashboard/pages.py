@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from signoff_server.dashboard import live, pending, sign_in
+from signoff_server.dashboard import live, pending, policy, settings, sign_in
 from signoff_server.dashboard.page import Page
 
 # Whoever is signed in may read; what a role may not do, the services refuse.
 _SEE: Final = ("approvals:decide", "audit:read", "admin")
+_ADMIN: Final = ("admin",)
 
 PAGES: Final[tuple[Page, ...]] = (
     Page("GET", "/", pending.show, _SEE),
@@ -19,4 +20,12 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("GET", "/sign-in/password", sign_in.show_password),
     Page("POST", "/sign-in/password", sign_in.set_password),
     Page("POST", "/sign-out", sign_in.sign_out, _SEE),
+    Page("GET", "/settings", settings.principals, _ADMIN),
+    Page("POST", "/settings/principals", settings.create_principal, _ADMIN),
+    Page("GET", "/settings/keys", settings.show_keys, _ADMIN),
+    Page("POST", "/settings/keys", settings.issue_key, _ADMIN),
+    Page("POST", "/settings/keys/{id}/revoke", settings.revoke_key, _ADMIN),
+    Page("GET", "/settings/policy", policy.show, _ADMIN),
+    Page("POST", "/settings/policy", policy.change, _ADMIN),
 )
+MISSING: Final = Page("GET", "/{anything}", live.missing)

@@ -85,15 +85,20 @@ class Workflows:
     async def policy(self, caller: Caller) -> PolicyView:
         return await self._database.read(workflows.policy, caller.project)
 
-    async def set_policy(self, caller: Caller, source: bytes) -> PolicyView:
-        """Replace the policy as a whole. Runs that have begun keep theirs."""
+    async def set_policy(self, caller: Caller, source: bytes, *, seen: int | None = None) -> PolicyView:
+        """Replace the policy as a whole. Runs that have begun keep theirs. With `seen`, the number of the event that
+        made the policy which was looked at (0: there was none), no other one is replaced.
+        """
         try:
             wanted = await asyncio.to_thread(definitions.read_policy, source)
         except DefinitionInvalid as invalid:
             raise _invalid(invalid) from invalid
 
         def plan(unit: Unit) -> None:
-            if core.policy_of(unit.state(unit.project)) != wanted:
+            state = unit.state(unit.project)
+            if seen is not None and seen != (state.seq if isinstance(state, core.ProjectPolicy) else 0):
+                raise Refusal("view_stale", "Somebody changed the policy meanwhile: look at it as it is now.")
+            if core.policy_of(state) != wanted:
                 unit.record(unit.project, caller.actor, [core.change(wanted)])
 
         await self._execute(caller.project, plan, subjects=(caller.project,))
