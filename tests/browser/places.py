@@ -10,10 +10,13 @@ from tests.browser.site import Site
 Addresses = Callable[[Site, Content], tuple[str, ...]]
 
 PLACES: Final[Mapping[str, Addresses]] = {
-    "/": lambda _site, _content: ("/",),
+    "/": lambda _site, _content: ("/", "/nothing-is-here"),
     "/sign-in": lambda _site, _content: ("/sign-in", "/sign-in?next=%2Fhistory"),
     "/sign-in/link": lambda site, _content: (site.path(site.link("bob")), "/sign-in/link?token=used"),
     "/sign-in/password": lambda _site, _content: ("/sign-in/password?token=used",),
+    "/settings": lambda _site, _content: ("/settings",),
+    "/settings/keys": lambda site, _content: ("/settings/keys", f"/settings/keys?principal={site.ids['app']}"),
+    "/settings/policy": lambda _site, _content: ("/settings/policy", "/settings/policy?name=payments.wire"),
 }
 # Answered to programs and to the browser itself.
 NO_PAGES: Final = frozenset({"/live", "/static/{digest}/{name}"})
