@@ -7,6 +7,7 @@ sentences between say what is being done. It ends with exit code 1 if anything w
 import time
 
 from demo_approvals import Approvals
+from demo_dashboard import Dashboard
 from demo_stage import say, stage
 from demo_workflows import Workflows
 
@@ -19,6 +20,9 @@ def main() -> None:
     say("ACT TWO: a workflow that parks.")
     with stage("workflows") as folder:
         Workflows(folder).run()
+    say("ACT THREE: a reviewer at a browser.")
+    with stage("dashboard") as folder:
+        Dashboard(folder).run()
     print(f"\nThat took {time.monotonic() - started:.0f} s.")
 
 

@@ -83,11 +83,13 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # What the server said when it was ready.
+        self.ready: dict[str, Any] = {}
         self._started: list[Program] = []
 
     def server(self) -> Program:
         server = self.start("server", SIGNOFF, "dev", "--json")
-        ready = json.loads(server.line("{"))
+        ready = self.ready = json.loads(server.line("{"))
         database = Path(ready["database"]).relative_to(self.folder)
         show("server", f"{ready['pid']} is ready at {ready['url']}, on {database}")
         return server

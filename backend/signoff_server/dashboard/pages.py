@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from signoff_server.dashboard import live, pending, policy, settings, sign_in
+from signoff_server.dashboard import live, pending, policy, settings, sign_in, users
 from signoff_server.dashboard.page import Page
 
 # Whoever is signed in may read; what a role may not do, the services refuse.
@@ -25,6 +25,11 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("GET", "/settings/keys", settings.show_keys, _ADMIN),
     Page("POST", "/settings/keys", settings.issue_key, _ADMIN),
     Page("POST", "/settings/keys/{id}/revoke", settings.revoke_key, _ADMIN),
+    Page("GET", "/settings/users", users.show, _ADMIN),
+    Page("POST", "/settings/users", users.add, _ADMIN),
+    Page("POST", "/settings/users/{id}/link", users.new_link, _ADMIN),
+    Page("POST", "/settings/users/{id}/sign-out", users.end_sessions, _ADMIN),
+    Page("POST", "/settings/users/{id}/remove", users.remove, _ADMIN),
     Page("GET", "/settings/policy", policy.show, _ADMIN),
     Page("POST", "/settings/policy", policy.change, _ADMIN),
 )
