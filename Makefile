@@ -34,6 +34,9 @@ test-server: $(STAMP)
 test-browser: $(STAMP)  ## the dashboard in a real Chromium; skipped where there is none
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/browser
 
+screenshots: $(STAMP)  ## the README's pictures of the dashboard, taken anew
+	$(BIN)/python -m tests.browser.screenshots .github/screenshots
+
 check: $(STAMP)  ## lint, types, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ PLACES: Final[Mapping[str, Addresses]] = {
     "/sign-in/password": lambda _site, _content: ("/sign-in/password?token=used",),
     "/settings": lambda _site, _content: ("/settings",),
     "/settings/keys": lambda site, _content: ("/settings/keys", f"/settings/keys?principal={site.ids['app']}"),
+    "/settings/users": lambda _site, _content: ("/settings/users",),
     "/settings/policy": lambda _site, _content: ("/settings/policy", "/settings/policy?name=payments.wire"),
 }
 # Answered to programs and to the browser itself.
