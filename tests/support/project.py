@@ -9,8 +9,10 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from signoff_server.app import build, open_server
+from signoff_server.core import sign_in
 from signoff_server.core.events import SYSTEM
 from signoff_server.settings import Settings
+from signoff_server.store import accounts
 from signoff_server.web.server import Server
 from tests.support.databases import Databases
 from tests.support.world import StillWorld
@@ -127,4 +129,7 @@ async def hire(server: Server, name: str) -> Cast:
         made = await server.principals.create(project, SYSTEM, name=who, kind=kind, role=role, owner=None)
         issued = await server.principals.issue(project, SYSTEM, principal=made.id, scopes=scopes)
         ids[who], keys[who] = made.id, issued.text
+        if role in sign_in.SCOPES:
+            # Without an event, so that the ledger begins with principals and keys.
+            await server.database.write(accounts.open_account, project, made.id, server.world.now())
     return project, ids, keys

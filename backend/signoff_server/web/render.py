@@ -7,6 +7,7 @@ from signoff.protocol import models
 from signoff_server.core import keys
 from signoff_server.core.approval_state import Approval, Redemption, Vote
 from signoff_server.core.events import Actor, Recorded
+from signoff_server.store.accounts import UserView
 from signoff_server.store.approvals import ApprovalView
 from signoff_server.store.principals import KeyView, PrincipalView
 
@@ -52,6 +53,17 @@ def principal(view: PrincipalView) -> models.PrincipalRecord:
             "role": view.role,
             "created_at": moment(view.created_at),
         }
+    )
+
+
+def user(view: UserView) -> models.UserRecord:
+    return models.UserRecord(
+        id=view.id,
+        name=view.name,
+        role=view.role,
+        has_password=view.has_password,
+        sessions=view.sessions,
+        created_at=moment(view.created_at),
     )
 
 
