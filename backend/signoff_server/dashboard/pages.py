@@ -2,15 +2,24 @@
 
 from typing import Final
 
-from signoff_server.dashboard import live, pending, policy, settings, sign_in, users
+from signoff_server.dashboard import approval, deciding, live, pending, policy, settings, sign_in, users
 from signoff_server.dashboard.page import Page
 
 # Whoever is signed in may read; what a role may not do, the services refuse.
 _SEE: Final = ("approvals:decide", "audit:read", "admin")
+_DECIDE: Final = ("approvals:decide",)
+_RESOLVE: Final = ("approvals:decide", "admin")
 _ADMIN: Final = ("admin",)
 
 PAGES: Final[tuple[Page, ...]] = (
     Page("GET", "/", pending.show, _SEE),
+    Page("GET", "/approvals/{id}", approval.show, _SEE),
+    Page("GET", "/approvals/{id}/standing", approval.standing, _SEE),
+    Page("GET", "/approvals/{id}/raw", approval.whole, _SEE),
+    Page("POST", "/approvals/{id}/decision", approval.decide, _DECIDE),
+    Page("POST", "/approvals/{id}/resolve", approval.resolve, _RESOLVE),
+    Page("GET", "/decide", deciding.show, _DECIDE),
+    Page("POST", "/decide", deciding.decide, _DECIDE),
     Page("GET", "/live", live.stream, _SEE),
     Page("GET", "/static/{digest}/{name}", live.asset),
     Page("GET", "/sign-in", sign_in.show),

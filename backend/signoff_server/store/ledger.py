@@ -29,6 +29,7 @@ _HEAD = Statement(
     .with_for_update()
 )
 _END = Statement(select(PROJECTS.c.head_seq).where(PROJECTS.c.id == _PROJECT))
+_TIME = Statement(select(EVENTS.c.at).where(EVENTS.c.project == _PROJECT, EVENTS.c.seq == bindparam("seq")))
 _HEADS = Statement(select(PROJECTS.c.id, PROJECTS.c.head_seq))
 _MOVE_HEAD = Statement(
     update(PROJECTS)
@@ -137,6 +138,19 @@ def end(connection: Connection, project: str) -> int:
     """The `seq` of the project's last event."""
     ((seq,),) = _END.rows(connection, project=project)
     return int(seq)
+
+
+def first_since(connection: Connection, project: str, at: int) -> int:
+    """The `seq` of the first event that happened at `at` (milliseconds) or later, one past the end without any.
+
+    Time never runs backwards in a ledger, so this takes a few rows by their keys, however long it is.
+    """
+    low, high = 1, end(connection, project) + 1
+    while low < high:
+        middle = (low + high) // 2
+        ((then,),) = _TIME.rows(connection, project=project, seq=middle)
+        low, high = (middle + 1, high) if then < at else (low, middle)
+    return low
 
 
 def lock_head(connection: Connection, project: str) -> Head:
