@@ -104,11 +104,10 @@ def hidden(text: str) -> set[str]:
 
 
 def on_one_line(text: str) -> str:
-    return re.sub(r"[ \t\r\n\f]+", " ", text).strip()
+    # Where lines are kept, a real end follows the drawn one.
+    return re.sub(r"[ \t\r\n\f]+", " ", text).replace("\\n ", "\\n").strip()
 
 
-def missing(page: Page, texts: Any) -> list[str]:
-    """The texts of others that a page does not show, each with how it should be drawn."""
-    shown = text_of(page)
-    assert not hidden(shown), hidden(shown)
+def missing(shown: str, texts: Any) -> list[str]:
+    """The texts of others that the text of a page does not hold, each with how it should be drawn."""
     return [f"{text!r} as {drawn(text)!r}" for text in texts if drawn(text) not in shown]

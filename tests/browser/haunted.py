@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tests.browser.content import work
 from tests.browser.site import Site
 from tests.support.hostile import HOSTILE
 
+T = TypeVar("T")
 # On one page: so many values and as many keys.
 _A_PAGE: Final = 50
 _KEY_BYTES: Final = 256
@@ -33,9 +34,9 @@ class Planted:
     texts: tuple[str, ...]
 
 
-def pieces(texts: Sequence[str], size: int = _A_PAGE) -> Iterator[tuple[str, ...]]:
-    for start in range(0, len(texts), size):
-        yield tuple(texts[start : start + size])
+def pieces(things: Sequence[T], size: int = _A_PAGE) -> Iterator[tuple[T, ...]]:
+    for start in range(0, len(things), size):
+        yield tuple(things[start : start + size])
 
 
 def values(site: Site) -> list[Planted]:

@@ -11,6 +11,9 @@ Addresses = Callable[[Site, Content], tuple[str, ...]]
 
 PLACES: Final[Mapping[str, Addresses]] = {
     "/": lambda _site, _content: ("/", "/nothing-is-here"),
+    "/approvals/{id}": lambda _site, content: tuple(f"/approvals/{each}" for each in content.approvals.values()),
+    "/approvals/{id}/raw": lambda _site, content: (f"/approvals/{content.approvals['paid']}/raw",),
+    "/decide": lambda _site, content: ("/decide?" + "&".join(f"id={each}" for each in content.approvals.values()),),
     "/sign-in": lambda _site, _content: ("/sign-in", "/sign-in?next=%2Fhistory"),
     "/sign-in/link": lambda site, _content: (site.path(site.link("bob")), "/sign-in/link?token=used"),
     "/sign-in/password": lambda _site, _content: ("/sign-in/password?token=used",),
@@ -19,5 +22,5 @@ PLACES: Final[Mapping[str, Addresses]] = {
     "/settings/users": lambda _site, _content: ("/settings/users",),
     "/settings/policy": lambda _site, _content: ("/settings/policy", "/settings/policy?name=payments.wire"),
 }
-# Answered to programs and to the browser itself.
-NO_PAGES: Final = frozenset({"/live", "/static/{digest}/{name}"})
+# Answered to programs and to the browser itself; a part of a page is looked at in its page.
+NO_PAGES: Final = frozenset({"/live", "/static/{digest}/{name}", "/approvals/{id}/standing"})

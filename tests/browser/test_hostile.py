@@ -6,13 +6,15 @@ No script runs, no request leaves, no element or attribute comes of it, and noth
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Page
 
 from signoff_server.dashboard.pages import PAGES
 from tests.browser import haunted
-from tests.browser.detector import HOOKS, faults, missing, strays
+from tests.browser.detector import HOOKS, faults, hidden, missing, strays, text_of
+from tests.browser.haunted import Planted
 from tests.browser.site import Site
 from tests.browser.watch import Visits
 from tests.support.hostile import HOSTILE, MARK
@@ -47,27 +49,39 @@ def opened(visits: Visits, site: Site, who: str = "admin") -> Page:
     return page
 
 
-def check(visits: Visits, page: Page, texts: Sequence[str]) -> None:
-    """That this page shows these texts, and made nothing else of them."""
+def read(visits: Visits, page: Page) -> str:
+    """What the page says; that there is nothing else in it, and nothing hidden."""
     assert not faults(page)
     assert not strays(visits.watch(page))
-    assert not (lost := missing(page, texts)), "\n".join(lost)
+    shown = text_of(page)
+    assert not hidden(shown)
+    return shown
+
+
+def check(visits: Visits, page: Page, texts: Sequence[str]) -> None:
+    """That this page shows these texts, and made nothing else of them."""
+    lost = missing(read(visits, page), texts)
+    assert not lost, "\n".join(lost)
+
+
+def check_list(visits: Visits, page: Page, address: str, planted: Sequence[Planted]) -> None:
+    """That the pages of a list show the beginnings of what was planted, and made nothing else of it."""
+    shown = "\n".join(read(visits, each) for each in each_page(page, address))
+    lost = missing(shown, [text[:_BEGINNING].rstrip("\\ ") for each in planted for text in each.texts])
+    assert not lost, "\n".join(lost)
 
 
 def each_page(page: Page, address: str) -> Iterator[Page]:
     """The page at this address, and those that its link to older ones leads to."""
-    page.goto(address)
+    following: str | None = address
     for _ in range(_MOST_PAGES):
+        page.goto(following)
         yield page
-        older = page.get_by_role("link", name=re.compile("^(Older|Next)"))
+        older = page.get_by_role("link", name=re.compile("^(Older|Next|Later)"))
         if not older.count():
             return
-        older.first.click()
+        following = older.first.get_attribute("href")
     raise AssertionError(f"{address} has no end")
-
-
-def beginnings(texts: Sequence[str]) -> list[str]:
-    return [text[:_BEGINNING].rstrip("\\") for text in texts]
 
 
 # ---------------------------------------------------------------- the corpus and the detector
@@ -101,8 +115,10 @@ def test_what_a_page_leaves_out_is_found(site: Site, visits: Visits) -> None:
     page.route("**/own", lambda route: route.fulfill(body=whole, content_type="text/html"))
     page.goto("/own")
     visits.watch(page).allow("status of 404")
-    assert missing(page, ["a <b>", "c\u200bd"]) == []
-    assert len(missing(page, ["a<b>", "cd", "c\u200dd"])) == 3
+    shown = text_of(page)
+    assert missing(shown, ["a <b>", "c\u200bd"]) == []
+    assert len(missing(shown, ["a<b>", "cd", "c\u200dd"])) == 3
+    assert hidden("a\u200bb") == {"0x200b"}
 
 
 # ---------------------------------------------------------------- the pages
@@ -129,27 +145,51 @@ def test_keys_are_text_too(site: Site, visits: Visits) -> None:
         check(visits, page, planted.texts)
 
 
-def test_the_list_of_what_is_pending(site: Site, visits: Visits) -> None:
+@on("/approvals/{id}")
+def test_what_a_requester_says_of_it_is_text_too(site: Site, visits: Visits) -> None:
     page = opened(visits, site)
-    haunted.claims(site, 150)
-    for shown in each_page(page, "/"):
-        check(visits, shown, ())
+    for planted in haunted.claims(site, 25):
+        page.goto(f"/approvals/{planted.id}")
+        check(visits, page, planted.texts)
+
+
+@pytest.mark.parametrize("order", ["newest", "expiry"])
+def test_the_list_of_what_is_pending(site: Site, visits: Visits, order: str) -> None:
+    planted = haunted.claims(site, 150)
+    check_list(visits, opened(visits, site), f"/?order={order}", planted)
+
+
+@on("/decide")
+def test_a_page_that_decides_many(site: Site, visits: Visits) -> None:
+    page = opened(visits, site, "alice")
+    for planted in haunted.pieces(haunted.claims(site, 100)):
+        page.goto("/decide?" + "&".join(f"id={each.id}" for each in planted))
+        check(visits, page, [text for each in planted for text in each.texts])
+
+
+def test_what_is_searched_for(site: Site, visits: Visits) -> None:
+    page = opened(visits, site)
+    for text in haunted.SHORT[::20]:
+        page.goto(f"/?{urlencode({'q': text[:200], 'name': text[:128], 'by': text[:128]})}")
+        read(visits, page)
+        # HTML, 4.10.5.1.2: a field of one line leaves out the ends of lines.
+        assert page.locator("input[name=q]").input_value() == re.sub("[\r\n]", "", text[:200].strip())
+        page.goto(f"/settings/policy?{urlencode({'name': text[:128]})}")
+        read(visits, page)
 
 
 @on("/history")
 def test_the_history(site: Site, visits: Visits) -> None:
-    page = opened(visits, site)
-    haunted.reasons(site, haunted.claims(site, 100))
-    for shown in each_page(page, "/history"):
-        check(visits, shown, ())
+    planted = haunted.claims(site, 100)
+    haunted.reasons(site, planted)
+    check_list(visits, opened(visits, site), "/history", planted)
 
 
 @on("/events")
 def test_the_trail(site: Site, visits: Visits) -> None:
-    page = opened(visits, site)
-    haunted.reasons(site, haunted.claims(site, 60))
-    for shown in each_page(page, "/events"):
-        check(visits, shown, ())
+    planted = haunted.claims(site, 60)
+    haunted.reasons(site, planted)
+    check_list(visits, opened(visits, site), "/events", ())
 
 
 @on("/activity")

@@ -39,26 +39,10 @@ def main() -> None:
     )
     logging.basicConfig(level=logging.WARNING)
     server = open_server(settings, World())
-    _keep_sessions(server, Path(f"{asked.database}.sessions"))
     line = {"url": server.url, "project": "", "app_key": "", "reviewer_key": "", "worker_key": ""}
     line |= {"database": asked.database, "pid": str(os.getpid())}
     app = SideDoor(build(server), server)
     serving.run(serving.serve(app, server, listener, lambda: print(json.dumps(line), flush=True)))
-
-
-def _keep_sessions(server: Server, path: Path) -> None:
-    """Over a restart; where the database does, nothing is left to do."""
-    accounts: Any = server.accounts
-    if not isinstance(getattr(accounts, "sessions", None), dict):
-        return
-
-    class Kept(dict[str, Any]):
-        def __setitem__(self, token: str, session: Any) -> None:
-            super().__setitem__(token, session)
-            path.write_text(json.dumps(self))
-
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    accounts.sessions = Kept({token: tuple(session) for token, session in kept.items()})
 
 
 def _arguments() -> argparse.Namespace:
