@@ -115,13 +115,14 @@ def cast(databases: Databases) -> tuple[Any, tuple[Cast, Cast]]:
     if databases.kind not in _MADE:
         with databases.ready() as database:
             server = open_server(_settings(database), StillWorld())
-            first, second = (asyncio.run(_hire(server, name)) for name in ("one", "two"))
+            first, second = (asyncio.run(hire(server, name)) for name in ("one", "two"))
             server.database.close()
             _MADE[databases.kind] = databases.taken(database), (first, second)
     return _MADE[databases.kind]
 
 
-async def _hire(server: Server, name: str) -> Cast:
+async def hire(server: Server, name: str) -> Cast:
+    """A project of this name with a cast of its own."""
     project = await server.principals.project(name)
     ids, keys = {}, {}
     for who, (kind, role, scopes) in CAST.items():
