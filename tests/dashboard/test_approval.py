@@ -88,6 +88,13 @@ def test_what_is_long_is_folded_and_says_how_much_it_is(project: Project) -> Non
     assert "[49]: 49" in told
 
 
+def test_what_would_be_thousands_of_places_stands_as_json(project: Project) -> None:
+    told = words(page(project, project.ask(context={"few": [1], "many": [7] * 5_000})["id"]))
+    assert "few: list of 1" in told
+    assert "15000 characters of JSON, folded" in told
+    assert "7, 7, 7" in told
+
+
 def test_nesting_as_deep_as_it_may_be(project: Project) -> None:
     deep: Any = "bottom"
     for _ in range(30):
