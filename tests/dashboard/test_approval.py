@@ -144,6 +144,14 @@ def test_differences_to_the_last_approved_one_are_marked(project: Project) -> No
     assert "first request of this name" in words(page(project, first["id"]))
 
 
+def test_another_requester_than_last_time_is_marked(project: Project) -> None:
+    project.approved()
+    told = words(page(project, project.ask("agent", on_behalf_of="carol")["id"]))
+    assert "Asked by agent agent was app" in told
+    assert "On behalf of carol new" in told
+    assert "Asked by app service Source" in words(page(project, project.ask()["id"]))
+
+
 def test_whether_somebody_waits_is_told(project: Project) -> None:
     asked = project.ask()
     assert "Nobody waits on this server right now" in words(page(project, asked["id"]))
