@@ -2,7 +2,20 @@
 
 from typing import Final
 
-from signoff_server.dashboard import approval, deciding, live, pending, policy, settings, sign_in, users
+from signoff_server.dashboard import (
+    activity,
+    approval,
+    deciding,
+    exports,
+    history,
+    live,
+    pending,
+    policy,
+    settings,
+    sign_in,
+    trail,
+    users,
+)
 from signoff_server.dashboard.page import Page
 
 # Whoever is signed in may read; what a role may not do, the services refuse.
@@ -29,6 +42,12 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("GET", "/sign-in/password", sign_in.show_password),
     Page("POST", "/sign-in/password", sign_in.set_password),
     Page("POST", "/sign-out", sign_in.sign_out, _SEE),
+    Page("GET", "/history", history.show, _SEE),
+    Page("GET", "/history.csv", exports.history_csv, _SEE),
+    Page("GET", "/events", trail.show, _SEE),
+    Page("GET", "/events.csv", exports.events_csv, _SEE),
+    Page("GET", "/events.ndjson", exports.events_ndjson, _SEE),
+    Page("GET", "/activity", activity.show, _SEE),
     Page("GET", "/settings", settings.principals, _ADMIN),
     Page("POST", "/settings/principals", settings.create_principal, _ADMIN),
     Page("GET", "/settings/keys", settings.show_keys, _ADMIN),
