@@ -28,6 +28,13 @@ TILES: Final = (
     ("Blocked", ("node.blocked",), "bad"),
     ("Outcome unknown", ("approval.outcome_unknown", "node.outcome_unknown"), "bad"),
 )
+# What a person wants to hear of as it happens: not each step of each run.
+TELLING: Final = frozenset(
+    {type_ for _, types, _ in TILES for type_ in types}
+    | {"approval.cancelled", "approval.redeemed", "approval.outcome_reported", "approval.resolved"}
+    | {"node.failed", "node.resolved", "execution.cancelled", "policy.changed", "key.issued", "key.revoked"}
+    | {"principal.created", "principal.changed", "workflow.registered"}
+)
 _FEED: Final = 40
 
 

@@ -113,7 +113,7 @@ def _page(connection: Connection, project: str, wanted: trail.Wanted, after: int
         span=span,
         room=_ROOM,
     )
-    events = [each for each in found.events if wanted.actor in (None, each[0].actor.id)]
+    events = [each for each in found.events if wanted.fits(each[0])]
     names = principals.names(connection, {event.actor.id for event, _ in events if event.actor.id is not None})
     return events, names, found.end, found.end >= wanted.end - 1
 

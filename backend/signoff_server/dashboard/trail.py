@@ -37,13 +37,18 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`first` and `end` bound the `seq`; `actor` is an id."""
+    """`first` and `end` bound the `seq`; `actor` is an id; `types` are those that are let through, empty for all."""
 
     glob: str | None
     subject: str | None
     actor: str | None
     first: int
     end: int
+    types: frozenset[str] = frozenset()
+
+    def fits(self, event: Recorded) -> bool:
+        """What the database was not asked for."""
+        return self.actor in (None, event.actor.id) and (not self.types or event.type in self.types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,7 @@ def part(connection: Connection, project: str, asked: Wanted, before: int | None
             span=upper - lowest,
             room=_ROOM,
         )
-        found += [each for each in stretch.events if asked.actor in (None, each[0].actor.id)]
+        found += [each for each in stretch.events if asked.fits(each[0])]
         upper = stretch.end
     if len(found) > rows:
         found, upper = found[:rows], found[rows - 1][0].seq
