@@ -150,7 +150,7 @@ def test_rebuild(databases: Databases, dev_server: RunningServer) -> None:
         assert busy.returncode == 1
     dev_server.terminate()
     done = command("rebuild", dev_server.folder, "--database", dev_server.database, "--json")
-    assert json.loads(done.stdout) == [{"project": dev_server.project, "events": 6}]
+    assert json.loads(done.stdout) == [{"project": dev_server.project, "events": 7}]
     dev_server.start()
     assert httpx.get(f"{dev_server.url}/v1/approvals", headers=dev_server.reviewer()).status_code == 200
 
