@@ -29,7 +29,7 @@ test-core: $(STAMP)
 	$(BIN)/pytest tests/core tests/protocol tests/sdk tests/worker tests/architecture
 
 test-server: $(STAMP)
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/store tests/service tests/web tests/e2e tests/crash tests/fuzz tests/faults tests/cli
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/store tests/service tests/web tests/dashboard tests/e2e tests/crash tests/fuzz tests/faults tests/cli
 
 test-browser: $(STAMP)  ## the dashboard in a real Chromium; skipped where there is none
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/browser
