@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from signoff.protocol.visible import visible
 from signoff_server.dashboard import assets, text
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -47,6 +48,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters |= {"seen": text.seen, "moment": moment, "iso": iso, "span": span, "number": text.number}
+    environment.filters |= {"pretty": text.pretty, "told": visible}
     environment.globals["asset"] = assets.address
     return environment
 

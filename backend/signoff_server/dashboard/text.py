@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from signoff.protocol.visible import is_invisible, pieces
 
 _NAMELESS: Final = "a character without a name"
+_LONGEST: Final = 12_000
 
 
 def seen(value: object) -> Markup:
@@ -26,6 +27,12 @@ def seen(value: object) -> Markup:
 def number(value: Any) -> str:
     """A number as JSON writes it: never rounded, never grouped."""
     return json.dumps(value)
+
+
+def pretty(value: Any) -> str:
+    """JSON over several lines; what is too long for a page is cut, and says so."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}\n… and {len(text) - _LONGEST} characters more"
 
 
 def _drawn(character: str, piece: str) -> Markup:
