@@ -1,11 +1,13 @@
 """Where the boxes of a graph go, and the lines between them: layers from top to bottom, after Sugiyama.
 
-Rules of the room: everything here is arithmetic on whole pixels and comes out the same each time. Two boxes never touch:
-what is put side by side, or one below the other, is placed by its size. A line that leads back goes around on the right.
+Rules of the room: everything here is arithmetic on whole pixels and comes out the same each time. Two boxes never
+touch: what is put side by side, or one below the other, is placed by its size. A line that leads back goes around on
+the right.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 ACROSS: Final = 28
@@ -160,7 +162,7 @@ def _uncross(rows: _Rows) -> None:
     above: dict[str, list[str]] = {}
     below: dict[str, list[str]] = {}
     for chain in rows.chains.values():
-        for one, other in zip(chain, chain[1:], strict=False):
+        for one, other in pairwise(chain):
             below.setdefault(one, []).append(other)
             above.setdefault(other, []).append(one)
     for sweep in range(_SWEEPS):

@@ -43,7 +43,7 @@ async def index(visit: Visit) -> Response:
         views=views,
         following=following,
         statuses=STATUSES,
-        status=status,
+        chosen=status,
         workflow_id=workflow_id,
         failure=failure,
         waiting_for=waiting_for,
@@ -58,9 +58,7 @@ async def cancel(visit: Visit) -> Response:
     run, reason = visit.path("id"), visit.said("reason").strip()
     try:
         if not reason:
-            raise Refusal(
-                "invalid", "Say why: whoever waits for this run will read it.", errors=[("/reason", "missing")]
-            )
+            raise Refusal("invalid", "Say why: whoever waits for this run will read it.")
         body = checked(_CANCEL, {"reason": reason})
         await visit.server.executions.cancel(visit.caller, run, reason=body.reason, key=None)
     except Refusal as refusal:

@@ -1,8 +1,8 @@
 """A form made of the JSON Schema of a workflow's input, and the input made of what was filled in.
 
-Rules of the room: pure. Whatever a form cannot ask for field by field is asked for as JSON. Text becomes a value exactly
-or not at all: no integer passes through a float, no decimal is rounded, nothing is guessed. A field that is left empty
-and not required is left out. Whether the input fits the schema as a whole is for the service to say.
+Rules of the room: pure. Whatever a form cannot ask for field by field is asked for as JSON. Text becomes a value
+exactly or not at all: no integer passes through a float, no decimal is rounded, nothing is guessed. A field that is
+left empty and not required is left out. Whether the input fits the schema as a whole is for the service to say.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Starting a run: a form made of the workflow's input_schema, or JSON.
 
 Rules of the room: only an admin starts a run here. Whoever started one is never asked to decide what it waits for: the
-service leaves them out of those who may, as it does with a key. The form carries an idempotency key, so that a form that
-is sent twice starts one run.
+service leaves them out of those who may, as it does with a key. The form carries an idempotency key, so that a form
+that is sent twice starts one run.
 """
 
 import json
