@@ -20,6 +20,7 @@ _EMOJI_STYLE: Final = "\ufe0f"
 _JOINER: Final = "\u200d"
 _KEYCAP: Final = "\u20e3"
 _OF_EMOJI: Final = frozenset((_EMOJI_STYLE, _JOINER))
+_LONGEST: Final = 12_000
 
 
 def seen(value: object) -> Markup:
@@ -46,6 +47,12 @@ def brief(value: object, characters: int, room: int = 1_000) -> Markup:
 def number(value: Any) -> str:
     """A number as JSON writes it: never rounded, never grouped."""
     return json.dumps(value)
+
+
+def pretty(value: Any) -> str:
+    """JSON over several lines; what is too long for a page is cut, and says so."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}\n… and {len(text) - _LONGEST} characters more"
 
 
 def _drawn(text: str) -> str:
