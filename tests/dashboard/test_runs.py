@@ -26,7 +26,7 @@ def unknown(project: Project) -> tuple[str, str]:
     run = parked(project)
     project.decide(pending(project, run["id"]))
     item = take(project, "payments.submit")
-    assert settle(project, item, "fail", outcome="unknown", error={"message": "gone"}).status_code == 200
+    assert settle(project, item, "fail", outcome="unknown", message="gone").status_code == 200
     return run["id"], "pay"
 
 
@@ -64,7 +64,7 @@ def test_a_failure_is_told_in_the_list_and_on_the_run_with_who_and_why(project: 
     assert "approval rejected at pay" in words(alice.get("/runs").text)
     page = alice.get(f"/runs/{run['id']}")
     assert "approval rejected at pay" in words(page.text)
-    assert f"By alice: “not this one <script>x</script>\\u202e\\u200b”" in words(page.text)
+    assert "By alice: “not this one <script>x</script> \\u202e \\u200b ”" in words(page.text)
     assert "<script>x" not in page.text
     assert "\u202e" not in page.text
 
