@@ -10,7 +10,7 @@ WORKERS ?= 3
 # Each of the hundreds of processes that the tests start would compile everything anew, where this is set.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-core test-server check format crash fuzz bench openapi clean
+.PHONY: demo test test-core test-server test-browser screenshots check format crash fuzz bench openapi clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -29,7 +29,13 @@ test-core: $(STAMP)
 	$(BIN)/pytest tests/core tests/protocol tests/sdk tests/worker tests/architecture
 
 test-server: $(STAMP)
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/store tests/service tests/web tests/e2e tests/crash tests/fuzz tests/faults tests/cli
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/store tests/service tests/web tests/dashboard tests/e2e tests/crash tests/fuzz tests/faults tests/cli
+
+test-browser: $(STAMP)  ## the dashboard in a real Chromium; skipped where there is none
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/browser
+
+screenshots: $(STAMP)  ## the README's pictures of the dashboard, taken anew
+	$(BIN)/python -m tests.browser.screenshots .github/screenshots
 
 check: $(STAMP)  ## lint, types, architecture
 	$(BIN)/ruff format --check .

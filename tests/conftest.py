@@ -15,10 +15,10 @@ from tests.support.project import Project, running
 from tests.support.server import RunningServer
 
 
-def missing(what: str) -> NoReturn:
-    """Skips what needs it; fails where it must not be missing."""
-    if os.environ.get(finding.REQUIRED) == "1":
-        pytest.fail(f"{finding.REQUIRED}=1 and {what}")
+def missing(what: str, required: str = finding.REQUIRED) -> NoReturn:
+    """Skips what needs it; fails where the variable `required` says that it must not be missing."""
+    if os.environ.get(required) == "1":
+        pytest.fail(f"{required}=1 and {what}")
     pytest.skip(what)
 
 

@@ -77,7 +77,7 @@ def open_server(settings: Settings, world: World) -> Server:
         feed=Feed(database, hub),
         approvals=Approvals(database, execute, world, most_pending=settings.pending_cap),
         principals=principals,
-        accounts=Accounts(database, world),
+        accounts=Accounts(database, execute, world),
         workflows=Workflows(database, execute, world),
         executions=Executions(database, execute, world),
         work=Work(database, execute, world),

@@ -19,6 +19,7 @@ import click
 from signoff_server import serving
 from signoff_server.app import build, open_server
 from signoff_server.core.events import SYSTEM
+from signoff_server.core.refusals import Refusal
 from signoff_server.dev_worker import keep_worker
 from signoff_server.service.rebuild import LedgerDamaged
 from signoff_server.service.rebuild import rebuild as make_again
@@ -26,6 +27,7 @@ from signoff_server.settings import SettingsError, load
 from signoff_server.store.dialects import ACCEPTED, DatabaseRefused, open_engines, shown
 from signoff_server.store.migrations import upgrade
 from signoff_server.web.server import Server
+from signoff_server.web.users import link_url
 from signoff_server.world import World
 
 WORKER_SCOPES: Final = ("work",)
@@ -180,6 +182,7 @@ class _Ready:
     reviewer_key: str
     worker_key: str
     database: str
+    sign_in_url: str | None
 
 
 async def _dev_project(server: Server, folder: Path) -> _Ready:
@@ -190,7 +193,20 @@ async def _dev_project(server: Server, folder: Path) -> _Ready:
         server, project, folder / "reviewer.json", _user_name(), "human", "admin", REVIEWER_SCOPES
     )
     worker = await _credentials(server, project, folder / "worker.json", "worker", "service", "member", WORKER_SCOPES)
-    return _Ready(server.url, project, app, reviewer, worker, shown(server.settings.database))
+    link = await _sign_in_url(server, project, reviewer)
+    return _Ready(server.url, project, app, reviewer, worker, shown(server.settings.database), link)
+
+
+async def _sign_in_url(server: Server, project: str, reviewer_key: str) -> str | None:
+    """A fresh link for the reviewer, who is let in where they were not; None where their role does not sign in."""
+    held = await server.principals.holder(reviewer_key)
+    if held is None:
+        return None
+    try:
+        await server.accounts.admit(project, held.principal)
+        return link_url(server.url, await server.accounts.sign_in_link(project, held.principal))
+    except Refusal:
+        return None
 
 
 async def _credentials(
@@ -223,6 +239,7 @@ def _say_ready(ready: _Ready, as_json: bool) -> None:
             "app_key": ready.app_key,
             "reviewer_key": ready.reviewer_key,
             "worker_key": ready.worker_key,
+            "sign_in_url": ready.sign_in_url,
             "database": ready.database,
             "pid": os.getpid(),
         }
@@ -232,6 +249,9 @@ def _say_ready(ready: _Ready, as_json: bool) -> None:
         click.echo("  ask     from signoff import require_approval   (in this folder, nothing else to set)")
         click.echo("  run     signoff run workflow.yaml   (signoff init writes one, and the tools that it calls)")
         click.echo("  decide  signoff approvals · signoff approve ID · signoff reject ID --reason TEXT")
+        if ready.sign_in_url:
+            click.echo(f"  look    {ready.sign_in_url}")
+            click.echo("          (signs you in, once, within 10 minutes; another: signoff open)")
     sys.stdout.flush()
 
 

@@ -78,7 +78,7 @@ def _config(app: ASGIApp, server: Server) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        # Nothing here asks where a request came from.
+        # `web/client_address.py` knows whom to believe where a request came from.
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )

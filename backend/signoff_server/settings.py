@@ -5,10 +5,12 @@ Only this and `world` read the environment.
 
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+_LISTS: Final = ("allowed_hosts", "trusted_proxies")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -29,6 +31,9 @@ class Settings(BaseModel):
     )
     allowed_hosts: tuple[str, ...] = Field(
         default=(), description="more names for the Host header, separated by commas; loopback names always pass"
+    )
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(), description="networks whose X-Forwarded-For is believed, separated by commas, as 10.0.0.0/8"
     )
     environment: Literal["dev", "test", "live"] = Field(default="live", description="the middle of every key issued")
     project: str = Field(default="default", description="name of the project that setup makes")
@@ -68,7 +73,7 @@ def load(options: Mapping[str, object | None], environment: Mapping[str, str] | 
         given = options.get(name)
         found = source.get(f"SIGNOFF_{name.upper()}") if given is None else given
         if found is not None and found != "":
-            values[name] = _split(found) if name == "allowed_hosts" else found
+            values[name] = _split(found) if name in _LISTS else found
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

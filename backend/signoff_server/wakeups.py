@@ -42,6 +42,10 @@ class Hub:
             for subject in wanted:
                 self.forget(subject, listener)
 
+    def waited_for(self, subject: str) -> int:
+        """How many wait for this subject, in this process: others may wait in another one."""
+        return len(self._listeners.get(subject, ()))
+
     def wake(self, subjects: Iterable[str]) -> None:
         self.wakes += 1
         for subject in subjects:

@@ -108,3 +108,20 @@ def key(number: int = 1, **changes: Any) -> dict[str, Any]:
         "revoked_at": None,
     } | changes
     return models.KeyRecord.model_validate(fields).model_dump(mode="json")
+
+
+def user(name: str = "alice", **changes: Any) -> dict[str, Any]:
+    fields = {
+        "id": f"prn_{name}",
+        "name": name,
+        "role": "reviewer",
+        "has_password": True,
+        "sessions": 2,
+        "created_at": at(hours=2, minutes=1),
+    } | changes
+    return models.UserRecord.model_validate(fields).model_dump(mode="json")
+
+
+def link(token: str = "t0k", **changes: Any) -> dict[str, Any]:
+    fields = {"url": f"http://127.0.0.1:8484/sign-in/link?token={token}", "expires_at": at(minutes=-10)} | changes
+    return models.SignInLink.model_validate(fields).model_dump(mode="json")

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from signoff.cli import inbox, keys
+from signoff.cli import inbox, keys, principals, users
 from signoff.protocol import models
 from tests.cli import samples
 from tests.cli.conftest import Answer, FakeServer, Run, problem
@@ -128,4 +128,6 @@ def test_a_key_is_revoked(run: Run, fake: FakeServer) -> None:
 
 def test_the_scopes_and_kinds_offered_are_those_of_the_contract() -> None:
     assert set(keys.SCOPES) == set(get_args(models.Scope))
+    assert get_args(models.Role) == principals.ROLES
+    assert get_args(models.SignInRole) == users.ROLES
     assert set(inbox.STATUSES) - {"all"} == set(get_args(models.Status))

@@ -21,6 +21,9 @@ PAIRS = [
     (replies.PRINCIPAL_RECORD, models.PrincipalRecord),
     (replies.KEY, models.KeyRecord),
     (replies.ISSUED_KEY, models.IssuedKey),
+    (replies.USER, models.UserRecord),
+    (replies.SIGN_IN_LINK, models.SignInLink),
+    (replies.ADDED_USER, models.AddedUser),
 ]
 
 
@@ -37,6 +40,8 @@ def test_the_contract_has_every_member_that_is_read(shape: dict[str, Any], model
         (samples.event(1, "a.b", "apr_1"), replies.EVENT),
         (samples.principal(), replies.PRINCIPAL_RECORD),
         (samples.key(), replies.KEY),
+        (samples.user(), replies.USER),
+        (samples.link(), replies.SIGN_IN_LINK),
     ],
 )
 def test_a_reply_fits_and_one_with_any_member_missing_or_wrong_does_not(sample: Any, shape: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.support.project import Project
 from tests.support.visits import leads_to, visitor, words
 
-PAGES = ("/settings", "/settings/keys", "/settings/policy")
+PAGES = ("/settings", "/settings/keys", "/settings/policy", "/settings/users")
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -20,7 +20,10 @@ def test_settings_are_for_admins(project: Project, path: str) -> None:
         assert "Your role does not open this page." in words(refused.text)
 
 
-@pytest.mark.parametrize("path", ["/settings/principals", "/settings/keys", "/settings/keys/key_0/revoke", PAGES[2]])
+@pytest.mark.parametrize(
+    "path",
+    ["/settings/principals", "/settings/keys", "/settings/keys/key_0/revoke", "/settings/policy", "/settings/users"],
+)
 def test_nobody_else_changes_settings(project: Project, path: str) -> None:
     alice = visitor(project, "alice")
     assert alice.post(path, {"name": "mallory", "kind": "human"}).status_code == 403
@@ -115,3 +118,69 @@ def test_a_policy_that_somebody_changed_meanwhile_is_not_overwritten(project: Pr
     late = admin.post("/settings/policy", second)
     assert (late.status_code, "Somebody changed the policy meanwhile" in words(late.text)) == (409, True)
     assert "project/blocked_tools/a.*" in words(admin.get("/settings/policy?name=a.b").text)
+
+
+PASSWORD = "correct horse battery"
+
+
+def invited(project: Project, name: str, role: str) -> str:
+    """The path of the link that an admin is shown."""
+    shown = visitor(project, "admin").post("/settings/users", {"name": name, "role": role})
+    assert shown.status_code == 200, words(shown.text)
+    link = re.search(r"/sign-in/password\?token=[\w-]+", shown.text)
+    assert link is not None
+    assert link[0] not in visitor(project, "admin").get("/settings/users").text
+    return link[0]
+
+
+def enter(project: Project, name: str, password: str = PASSWORD) -> Any:
+    """Somebody at the door with a password, and what they were answered."""
+    at_the_door = visitor(project, None)
+    fields = {"project": "one", "name": name, "password": password, "next": "/runs"}
+    return at_the_door, at_the_door.post("/sign-in", fields, csrf="")
+
+
+def test_a_user_is_invited_chooses_a_password_and_signs_in(project: Project) -> None:
+    link = invited(project, "dana", "reviewer")
+    dana = visitor(project, None)
+    assert "Choose a password, dana" in words(dana.get(link).text)
+    token = link.partition("=")[2]
+    differ = dana.post("/sign-in/password", {"token": token, "password": PASSWORD, "again": "another"}, csrf="")
+    assert (differ.status_code, "The two passwords differ." in words(differ.text)) == (422, True)
+    fields = {"token": token, "password": PASSWORD, "again": PASSWORD}
+    assert leads_to(dana.post("/sign-in/password", fields, csrf="")) == "/"
+    assert "dana" in words(dana.get("/").text)
+    assert "This link was used" in words(visitor(project, None).get(link).text)
+
+    again, answer = enter(project, "Dana")
+    assert leads_to(answer) == "/runs"
+    assert again.get("/settings").status_code == 403
+    _, refused = enter(project, "dana", "wrong horse battery")
+    assert refused.status_code == 401
+    assert 'value="dana"' in refused.text
+    # The name of one project opens no other, whether there is one of that name or not.
+    for other in ("two", "three"):
+        fields = {"project": other, "name": "dana", "password": PASSWORD}
+        assert words(visitor(project, None).post("/sign-in", fields, csrf="").text) == words(refused.text)
+
+
+def test_a_user_who_is_signed_out_or_removed_is_out_at_once(project: Project) -> None:
+    link = invited(project, "dana", "auditor")
+    fields = {"token": link.partition("=")[2], "password": PASSWORD, "again": PASSWORD}
+    visitor(project, None).post("/sign-in/password", fields, csrf="")
+    admin = visitor(project, "admin")
+    user = re.findall(r"dana</span>.*?/settings/users/(prn_\w+)/", admin.get("/settings/users").text, re.DOTALL)[0]
+    for what in ("sign-out", "remove"):
+        dana, _ = enter(project, "dana")
+        assert dana.get("/").status_code == 200
+        assert leads_to(admin.post(f"/settings/users/{user}/{what}")) == "/settings/users"
+        assert leads_to(dana.get("/")) == "/sign-in"
+    assert enter(project, "dana")[1].status_code == 401
+    assert "dana" not in words(admin.get("/settings/users").text)
+
+
+def test_an_admin_does_not_lock_themselves_out(project: Project) -> None:
+    admin = visitor(project, "admin")
+    refused = admin.post(f"/settings/users/{project.ids['admin']}/remove")
+    assert refused.status_code in (403, 409)
+    assert admin.get("/settings/users").status_code == 200

@@ -56,7 +56,10 @@ def test_dev_makes_a_project_and_keeps_it_over_restarts(database: str, tmp_path:
         server.start()
         assert (server.url, server.project, server.app_key, server.reviewer_key) == first
         events = httpx.get(f"{server.url}/v1/events", headers=server.reviewer()).json()["data"]
-        assert [event["type"] for event in events] == ["principal.created", "key.issued"] * 3
+        assert [event["type"] for event in events] == [
+            *(["principal.created", "key.issued"] * 3),
+            "principal.changed",
+        ]
 
 
 @only("sqlite")

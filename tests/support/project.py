@@ -9,8 +9,10 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from signoff_server.app import build, open_server
+from signoff_server.core import sign_in
 from signoff_server.core.events import SYSTEM
 from signoff_server.settings import Settings
+from signoff_server.store import accounts
 from signoff_server.web.server import Server
 from tests.support.databases import Databases
 from tests.support.world import StillWorld
@@ -113,17 +115,21 @@ def cast(databases: Databases) -> tuple[Any, tuple[Cast, Cast]]:
     if databases.kind not in _MADE:
         with databases.ready() as database:
             server = open_server(_settings(database), StillWorld())
-            first, second = (asyncio.run(_hire(server, name)) for name in ("one", "two"))
+            first, second = (asyncio.run(hire(server, name)) for name in ("one", "two"))
             server.database.close()
             _MADE[databases.kind] = databases.taken(database), (first, second)
     return _MADE[databases.kind]
 
 
-async def _hire(server: Server, name: str) -> Cast:
+async def hire(server: Server, name: str) -> Cast:
+    """A project of this name with a cast of its own."""
     project = await server.principals.project(name)
     ids, keys = {}, {}
     for who, (kind, role, scopes) in CAST.items():
         made = await server.principals.create(project, SYSTEM, name=who, kind=kind, role=role, owner=None)
         issued = await server.principals.issue(project, SYSTEM, principal=made.id, scopes=scopes)
         ids[who], keys[who] = made.id, issued.text
+        if role in sign_in.SCOPES:
+            # Without an event, so that the ledger begins with principals and keys.
+            await server.database.write(accounts.open_account, project, made.id, server.world.now())
     return project, ids, keys

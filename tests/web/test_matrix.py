@@ -90,6 +90,13 @@ OF_THE_PROJECT: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/keys"): {"admin": 201},
     ("GET", "/v1/keys"): {"admin": OK},
     ("DELETE", "/v1/keys/{id}"): {"admin": HIDDEN},
+    ("POST", "/v1/users"): {"admin": 201},
+    ("GET", "/v1/users"): {"admin": OK},
+    ("POST", "/v1/users/{id}/link"): {"admin": HIDDEN},
+    ("DELETE", "/v1/users/{id}"): {"admin": HIDDEN},
+    ("DELETE", "/v1/users/{id}/sessions"): {"admin": HIDDEN},
+    # Not where this server runs, whoever asks.
+    ("POST", "/v1/sign-in-links"): {},
     ("POST", "/v1/workflows"): {"starter": 201},
     ("POST", "/v1/workflows/validate"): {"starter": OK},
     ("GET", "/v1/workflows"): dict.fromkeys(SEES_RUNS, OK),
@@ -118,6 +125,7 @@ def body(path: str, project: Project, approval: dict[str, Any], who: str) -> dic
         "resolve": {"outcome": "release", "reason": "x"},
         "approvals": {"name": "a"},
         "principals": {"name": f"new-{who}", "kind": "human"},
+        "users": {"name": f"user-{who}", "role": "reviewer"},
         "keys": {"principal": project.ids["app"], "scopes": ["approvals:create"]},
         "approve": {"decision": "approved"},
         "signal": {"name": "paid"},
@@ -161,7 +169,7 @@ def test_every_route_is_in_the_table() -> None:
 
 @pytest.mark.parametrize(("method", "path"), PRIVATE)
 def test_who_may(project: Project, method: str, path: str) -> None:
-    expected = ABOUT_ONE.get((method, path)) or OF_THE_PROJECT[method, path]
+    expected = {**ABOUT_ONE, **OF_THE_PROJECT}[method, path]
     for who in EVERYONE:
         found = attempt(project, method, path, who, subject(project, method, path))
         assert found == expected.get(who, FORBIDDEN), who

@@ -171,7 +171,7 @@ def _request(state: Approval | None, command: Request, now: int) -> list[Event]:
 
 
 def _decide(state: Approval, command: Decide, now: int) -> list[Event]:
-    _check_reviewer(state, command.actor)
+    check_reviewer(state, command.actor)
     if command.decision == "rejected" and command.reason is None:
         raise Refusal("invalid", "A rejection needs a reason.", errors=[("/reason", "required for a rejection")])
     _check_pending(state, now)
@@ -182,7 +182,8 @@ def _decide(state: Approval, command: Decide, now: int) -> list[Event]:
     return [Event("approval.approved", {"approved_until": to_text(now + state.approved_for)}, command.payload)]
 
 
-def _check_reviewer(state: Approval, actor: Actor) -> None:
+def check_reviewer(state: Approval, actor: Actor) -> None:
+    """Raises `Refusal` where this is not theirs to decide, whenever that is."""
     if actor.kind not in state.requirement.kinds:
         kinds = ", ".join(state.requirement.kinds)
         raise Refusal("kind_not_allowed", f"This asks for a decision by: {kinds}. You are: {actor.kind}.")

@@ -1,7 +1,7 @@
 """Who acts in a project, and the keys they act by.
 
 Rules of the room: a key belongs to one principal; no key both asks and decides; `admin` needs a principal of that role;
-only a human owns another principal. A revoked key stays revoked.
+only a human owns another principal, and only a human signs in. A revoked key stays revoked.
 """
 
 from dataclasses import dataclass, replace
@@ -23,6 +23,7 @@ class Principal:
     role: str
     created_at: int
     created_seq: int
+    signs_in: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,16 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """The role that a human has from now on, and whether they may sign in."""
+
+    actor: Actor
+    payload: Payload
+    role: str
+    signs_in: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Issue:
     actor: Actor
     payload: Payload
@@ -111,6 +122,13 @@ def create(command: Create) -> list[Event]:
         )
     facts = {"kind": command.kind, "role": command.role, "owner": command.owner}
     return [Event("principal.created", facts, command.payload)]
+
+
+def change(kind: str, command: Change) -> list[Event]:
+    """Another role, or the right to sign in, for a principal of this kind. Raises `Refusal`."""
+    if kind != "human":
+        raise Refusal("invalid", "Only a human signs in.", errors=[("/name", f"this principal is of kind {kind}")])
+    return [Event("principal.changed", {"role": command.role, "signs_in": command.signs_in}, command.payload)]
 
 
 def issue(command: Issue, now: int) -> list[Event]:
@@ -147,6 +165,8 @@ def evolve_principal(state: Principal | None, event: Recorded) -> Principal:
     if state is None and event.type == "principal.created":
         facts = event.facts
         return Principal(event.subject, facts["kind"], facts["owner"], facts["role"], event.at, event.seq)
+    if state is not None and event.type == "principal.changed":
+        return replace(state, role=event.facts["role"], signs_in=event.facts["signs_in"])
     raise ValueError(f"{event.type} does not follow")
 
 

@@ -2,16 +2,41 @@
 
 from typing import Final
 
-from signoff_server.dashboard import live, pending, policy, run_node, runs, settings, sign_in, start, users, workflows
+from signoff_server.dashboard import (
+    activity,
+    approval,
+    deciding,
+    exports,
+    history,
+    live,
+    pending,
+    policy,
+    run_node,
+    runs,
+    settings,
+    sign_in,
+    start,
+    trail,
+    users,
+    workflows,
+)
 from signoff_server.dashboard.page import Page
 
 # Whoever is signed in may read; what a role may not do, the services refuse.
 _SEE: Final = ("approvals:decide", "audit:read", "admin")
+_DECIDE: Final = ("approvals:decide",)
+_RESOLVE: Final = ("approvals:decide", "admin")
 _ADMIN: Final = ("admin",)
-_DECIDE: Final = ("approvals:decide", "admin")
 
 PAGES: Final[tuple[Page, ...]] = (
     Page("GET", "/", pending.show, _SEE),
+    Page("GET", "/approvals/{id}", approval.show, _SEE),
+    Page("GET", "/approvals/{id}/standing", approval.standing, _SEE),
+    Page("GET", "/approvals/{id}/raw", approval.whole, _SEE),
+    Page("POST", "/approvals/{id}/decision", approval.decide, _DECIDE),
+    Page("POST", "/approvals/{id}/resolve", approval.resolve, _RESOLVE),
+    Page("GET", "/decide", deciding.show, _DECIDE),
+    Page("POST", "/decide", deciding.decide, _DECIDE),
     Page("GET", "/live", live.stream, _SEE),
     Page("GET", "/static/{digest}/{name}", live.asset),
     Page("GET", "/sign-in", sign_in.show),
@@ -25,11 +50,17 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("GET", "/runs/{id}", runs.show, _SEE),
     Page("POST", "/runs/{id}/cancel", runs.cancel, _ADMIN),
     Page("GET", "/runs/{id}/nodes/{node}", run_node.show, _SEE),
-    Page("POST", "/runs/{id}/nodes/{node}/resolve", run_node.resolve, _DECIDE),
+    Page("POST", "/runs/{id}/nodes/{node}/resolve", run_node.resolve, _RESOLVE),
     Page("GET", "/workflows", workflows.index, _SEE),
     Page("GET", "/workflows/{workflow}", workflows.show, _SEE),
     Page("GET", "/workflows/{workflow}/start", start.show, _ADMIN),
     Page("POST", "/workflows/{workflow}/start", start.submit, _ADMIN),
+    Page("GET", "/history", history.show, _SEE),
+    Page("GET", "/history.csv", exports.history_csv, _SEE),
+    Page("GET", "/events", trail.show, _SEE),
+    Page("GET", "/events.csv", exports.events_csv, _SEE),
+    Page("GET", "/events.ndjson", exports.events_ndjson, _SEE),
+    Page("GET", "/activity", activity.show, _SEE),
     Page("GET", "/settings", settings.principals, _ADMIN),
     Page("POST", "/settings/principals", settings.create_principal, _ADMIN),
     Page("GET", "/settings/keys", settings.show_keys, _ADMIN),

@@ -5,23 +5,53 @@ from starlette.responses import Response
 from signoff_server.core.refusals import Refusal
 from signoff_server.dashboard import cookies
 from signoff_server.dashboard.visit import Visit, go_to, inner_path
+from signoff_server.store import ledger
 from signoff_server.web.client_address import network_of
 
 
 async def show(visit: Visit) -> Response:
-    return visit.page("sign_in.html", next=inner_path(visit.asked("next")), name="", refusal=None)
+    return await _door(visit, inner_path(visit.asked("next")))
 
 
 async def submit(visit: Visit) -> Response:
     name, following = visit.said("name").strip(), inner_path(visit.said("next"))
     server = visit.server
+    named = visit.said("project").strip() or server.settings.project
     try:
-        project = await server.principals.project(server.settings.project)
+        project, known = await _project(visit, named)
         network = network_of(visit.request, server.settings)
-        signed_in = await server.accounts.sign_in(project, name, visit.said("password"), network)
+        # In a project that does not exist nobody has a name: it is refused in the same words, as slowly, and counted.
+        signed_in = await server.accounts.sign_in(project, name if known else "", visit.said("password"), network)
     except Refusal as refusal:
-        return visit.page("sign_in.html", refusal.status, next=following, name=name, refusal=refusal)
+        return await _door(visit, following, refusal, name=name, project=named)
     return _enter(visit, signed_in.token, following)
+
+
+async def _project(visit: Visit, name: str) -> tuple[str, bool]:
+    """The project of this name, else the server's own; and whether it is the one. Raises `Refusal`."""
+    server = visit.server
+    found = await server.database.read(ledger.project_named, name)
+    own = found or await server.database.read(ledger.project_named, server.settings.project)
+    own = own or next(iter(await server.database.read(ledger.projects)), None)
+    if own is None:
+        raise Refusal("unauthenticated", "Nobody can sign in yet: `signoff setup` makes the project and its admin.")
+    return own, found is not None
+
+
+async def _door(
+    visit: Visit, following: str, refusal: Refusal | None = None, *, name: str = "", project: str = ""
+) -> Response:
+    """Names belong to a project; it is asked for where there are several."""
+    several = len(await visit.server.database.read(ledger.projects)) > 1
+    return visit.page(
+        "sign_in.html",
+        200 if refusal is None else refusal.status,
+        next=following,
+        name=name,
+        several=several,
+        project=project or visit.server.settings.project,
+        refusal=refusal,
+    )
 
 
 async def show_link(visit: Visit) -> Response:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from signoff.protocol.visible import visible
-from signoff_server.dashboard import assets, text
+from signoff_server.dashboard import assets, text, trees
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -54,7 +54,8 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters |= {"seen": text.seen, "moment": moment, "iso": iso, "span": span, "number": text.number}
-    environment.filters |= {"pretty": text.pretty, "told": visible}
+    environment.filters |= {"seen_lines": text.seen_lines, "brief": text.brief, "tree": trees.tree}
+    environment.filters |= {"pretty": text.pretty, "lines": text.lines, "told": visible}
     environment.globals["asset"] = assets.address
     return environment
 

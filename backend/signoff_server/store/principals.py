@@ -19,6 +19,7 @@ _WAITS = Statement(
     .where(PRINCIPALS.c.id == bindparam("of"))
     .values(pending=PRINCIPALS.c.pending + bindparam("more"))
 )
+_CHANGED = Statement(update(PRINCIPALS).where(PRINCIPALS.c.id == bindparam("of")).values(role=bindparam("is_now")))
 _NEW_KEY = Statement(insert(KEYS))
 _REVOKED = Statement(update(KEYS).where(KEYS.c.id == bindparam("of")).values(revoked_at=bindparam("at")))
 _NAMES = Lookup(select(PRINCIPALS.c.id, PRINCIPALS.c.name), PRINCIPALS.c.id)
@@ -27,7 +28,7 @@ _BY_NAME = select(PRINCIPALS).where(
 )
 _BY_ID = select(PRINCIPALS).where(PRINCIPALS.c.project == bindparam("project"), PRINCIPALS.c.id == bindparam("id"))
 _KEY = (
-    select(KEYS, PRINCIPALS.c.name, PRINCIPALS.c.kind, PRINCIPALS.c.owner)
+    select(KEYS, PRINCIPALS.c.name, PRINCIPALS.c.kind, PRINCIPALS.c.owner, PRINCIPALS.c.role)
     .join(PRINCIPALS, PRINCIPALS.c.id == KEYS.c.principal)
     .where(KEYS.c.id == bindparam("key"))
 )
@@ -46,7 +47,7 @@ class PrincipalView:
 
 @dataclass(frozen=True, slots=True)
 class KeyView:
-    """A key with the principal it acts for; `digest` is the hex SHA-256 of the key."""
+    """A key with the principal it acts for; `digest` is the hex SHA-256 of the key, `scopes` are as it was issued."""
 
     id: str
     seq: int
@@ -55,6 +56,7 @@ class KeyView:
     name: str
     kind: str
     owner: str | None
+    role: str
     environment: str
     digest: str
     scopes: tuple[str, ...]
@@ -62,12 +64,19 @@ class KeyView:
     expires_at: int | None
     revoked_at: int | None
 
+    @property
+    def held(self) -> frozenset[str]:
+        """What it opens: whoever is an admin no more administers nothing, whatever key they kept."""
+        return frozenset(self.scopes) if self.role == "admin" else frozenset(self.scopes) - {"admin"}
+
 
 def project(connection: Connection, project_id: str, changes: Sequence[Change]) -> None:
     """Bring the rows up to `changes`."""
     for change in changes:
         state, at = change.state, change.payload.index
-        if isinstance(state, Principal):
+        if isinstance(state, Principal) and change.event.version > 1:
+            _CHANGED.run(connection, [{"of": state.id, "is_now": state.role}])
+        elif isinstance(state, Principal):
             _NEW_PRINCIPAL.run(connection, [_principal_row(project_id, state, at.name)])
         elif isinstance(state, Key) and change.event.version == 1:
             _NEW_KEY.run(connection, [_key_row(project_id, state, at.digest)])
@@ -124,7 +133,7 @@ def list_keys(
     connection: Connection, project_id: str, limit: int, before: int | None
 ) -> tuple[list[KeyView], int | None]:
     """Newest first, and where the next page begins; revoked ones too."""
-    statement = select(KEYS, PRINCIPALS.c.name, PRINCIPALS.c.kind, PRINCIPALS.c.owner).join(
+    statement = select(KEYS, PRINCIPALS.c.name, PRINCIPALS.c.kind, PRINCIPALS.c.owner, PRINCIPALS.c.role).join(
         PRINCIPALS, PRINCIPALS.c.id == KEYS.c.principal
     )
     statement = statement.where(KEYS.c.project == project_id)
@@ -177,6 +186,7 @@ def _key(row: Any) -> KeyView:
         name=row.name,
         kind=row.kind,
         owner=row.owner,
+        role=row.role,
         environment=row.environment,
         digest=row.digest,
         scopes=tuple(json.loads(row.scopes)),

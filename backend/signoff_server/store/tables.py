@@ -1,7 +1,8 @@
 """The rows. Times are milliseconds since 1970; ids are text; bodies are the bytes that were hashed.
 
 `events` and `projects` are the truth. All the rest is made from the events, in the transaction that records them, and
-`signoff rebuild` makes it again equal.
+`signoff rebuild` makes it again equal; but for how people sign in (`accounts`, `sessions`, `sign_in_links`,
+`sign_in_failures`), which is of no ledger and stays as it is.
 """
 
 from sqlalchemy import BigInteger, Index, LargeBinary, MetaData, Table, Text, UniqueConstraint
@@ -90,6 +91,8 @@ class ApprovalRow(SQLModel, table=True):
     __tablename__ = "approvals"
     __table_args__ = (
         Index(None, "project", "status", "seq"),
+        Index(None, "project", "status", "expires_at", "seq"),
+        Index(None, "project", "name", "status", "seq"),
         Index(None, "project", "seq"),
         Index(None, "execution_id"),
     )
@@ -215,6 +218,59 @@ class WorkRow(SQLModel, table=True):
     reported_fence: int | None = Field(sa_type=BigInteger)
 
 
+class AccountRow(SQLModel, table=True):
+    """Who may sign in; `password` is an Argon2id hash, None until one was chosen."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (Index(None, "project"),)
+
+    principal: str = Field(primary_key=True, sa_type=Text)
+    project: str = Field(foreign_key="projects.id", sa_type=Text)
+    password: str | None = Field(sa_type=Text)
+    created_at: int = Field(sa_type=BigInteger)
+    password_at: int | None = Field(sa_type=BigInteger)
+
+
+class SessionRow(SQLModel, table=True):
+    """Somebody who is signed in; `digest` is the hex SHA-256 of the secret that their browser keeps."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index(None, "principal"), Index(None, "project", "ends_at"))
+
+    digest: str = Field(primary_key=True, sa_type=Text)
+    id: str = Field(unique=True, sa_type=Text)
+    project: str = Field(foreign_key="projects.id", sa_type=Text)
+    principal: str = Field(sa_type=Text)
+    created_at: int = Field(sa_type=BigInteger)
+    seen_at: int = Field(sa_type=BigInteger)
+    ends_at: int = Field(sa_type=BigInteger)
+
+
+class SignInLinkRow(SQLModel, table=True):
+    """A link that was not used yet; `digest` is the hex SHA-256 of its secret."""
+
+    __tablename__ = "sign_in_links"
+    __table_args__ = (Index(None, "principal"), Index(None, "project", "expires_at"))
+
+    digest: str = Field(primary_key=True, sa_type=Text)
+    project: str = Field(foreign_key="projects.id", sa_type=Text)
+    principal: str = Field(sa_type=Text)
+    purpose: str = Field(sa_type=Text)
+    expires_at: int = Field(sa_type=BigInteger)
+
+
+class SignInFailureRow(SQLModel, table=True):
+    """How often signing in failed; `key` is a digest of who was tried from where."""
+
+    __tablename__ = "sign_in_failures"
+    __table_args__ = (Index(None, "project", "since"),)
+
+    key: str = Field(primary_key=True, sa_type=Text)
+    project: str = Field(foreign_key="projects.id", sa_type=Text)
+    failures: int = Field(sa_type=BigInteger)
+    since: int = Field(sa_type=BigInteger)
+
+
 def table(model: type[SQLModel]) -> Table:
     """The SQLAlchemy table of a row model: statements are built on tables, where columns are typed as columns."""
     found = SQLModel.metadata.tables[str(model.__tablename__)]
@@ -235,5 +291,9 @@ WORKFLOWS = table(WorkflowRow)
 EXECUTIONS = table(ExecutionRow)
 NODES = table(NodeRow)
 WORK = table(WorkRow)
+ACCOUNTS = table(AccountRow)
+SESSIONS = table(SessionRow)
+SIGN_IN_LINKS = table(SignInLinkRow)
+SIGN_IN_FAILURES = table(SignInFailureRow)
 # What `rebuild` empties and fills again, in an order that keeps foreign keys whole.
 DERIVED: tuple[Table, ...] = (SNAPSHOTS, ONCE, AGENDA, APPROVALS, PRINCIPALS, KEYS, WORKFLOWS, EXECUTIONS, NODES, WORK)

@@ -41,11 +41,12 @@ class Authenticator:
         self._touched = 0
 
     def touched(self, subjects: Iterable[str]) -> None:
-        """Something was recorded of these subjects; what is known of keys among them is forgotten."""
-        keys_among = {subject for subject in subjects if subject.startswith("key_")}
-        if keys_among:
+        """Something was recorded of these subjects; what is known of keys among them, or of theirs, is forgotten."""
+        among = {subject for subject in subjects if subject.startswith(("key_", "prn_"))}
+        if among:
             self._touched += 1
-            for digest in [digest for digest, known in self._known.items() if known.view.id in keys_among]:
+            known = [(digest, each.view) for digest, each in self._known.items()]
+            for digest in [digest for digest, view in known if view.id in among or view.principal in among]:
                 del self._known[digest]
 
     async def caller(self, headers: Headers) -> Caller:
@@ -63,7 +64,7 @@ class Authenticator:
             name=view.name,
             kind=view.kind,
             owner=view.owner,
-            scopes=frozenset(view.scopes),
+            scopes=view.held,
             key=view.id,
             via=via,
             expires_at=view.expires_at,

@@ -7,6 +7,7 @@ from signoff.protocol import models
 from signoff_server.core import keys
 from signoff_server.core.approval_state import Approval, Redemption, Vote
 from signoff_server.core.events import Actor, Recorded
+from signoff_server.store.accounts import UserView
 from signoff_server.store.approvals import ApprovalView
 from signoff_server.store.principals import KeyView, PrincipalView
 
@@ -52,6 +53,17 @@ def principal(view: PrincipalView) -> models.PrincipalRecord:
             "role": view.role,
             "created_at": moment(view.created_at),
         }
+    )
+
+
+def user(view: UserView) -> models.UserRecord:
+    return models.UserRecord(
+        id=view.id,
+        name=view.name,
+        role=view.role,
+        has_password=view.has_password,
+        sessions=view.sessions,
+        created_at=moment(view.created_at),
     )
 
 
@@ -101,7 +113,7 @@ def _resolved(view: ApprovalView, url: str, now: int) -> dict[str, Any]:
         "lapsed": state.lapsed(now),
         "metadata": data.get("metadata") or {},
         "binding": state.binding,
-        "execution_key": _execution_key(state),
+        "execution_key": execution_key(state),
         "requested_by": person(state.requested_by, view.names),
         "on_behalf_of": data.get("on_behalf_of"),
         "source": _source(state),
@@ -114,11 +126,12 @@ def _resolved(view: ApprovalView, url: str, now: int) -> dict[str, Any]:
         "expires_at": moment(state.expires_at),
         "approved_until": _moment(state.approved_until),
         "redemption": None if state.redemption is None else _redemption(state.redemption, view),
-        "url": f"{url}/v1/approvals/{state.id}",
+        "url": f"{url}/approvals/{state.id}",
     }
 
 
-def _execution_key(state: Approval) -> str:
+def execution_key(state: Approval) -> str:
+    """What an executor hands to the far side as its idempotency key."""
     source = state.source
     return state.id if source.visit is None else f"{source.execution_id}/{source.node_id}/{source.visit}"
 

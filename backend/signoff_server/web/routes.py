@@ -4,7 +4,7 @@ from typing import Final
 
 from signoff.protocol import models
 from signoff_server import limits
-from signoff_server.web import approvals, audit, principals, service, stream
+from signoff_server.web import approvals, audit, principals, service, stream, users
 from signoff_server.web.route import Route
 from signoff_server.web.workflow_routes import WORKFLOW_ROUTES
 
@@ -223,6 +223,62 @@ ROUTES: Final[tuple[Route, ...]] = (
         {204: None},
         _ADMIN,
         refuses=("not_found",),
+    ),
+    Route(
+        "POST",
+        "/v1/users",
+        users.add_user,
+        "Let a human sign in, by a link to choose a password; 201 where this made them",
+        {201: models.AddedUser, 200: models.AddedUser},
+        _ADMIN,
+        body=models.AddUser,
+        refuses=("last_admin", "not_found"),
+    ),
+    Route(
+        "GET",
+        "/v1/users",
+        users.list_users,
+        "List who may sign in, newest first",
+        {200: models.UserList},
+        _ADMIN,
+        query=models.Paging,
+    ),
+    Route(
+        "POST",
+        "/v1/users/{id}/link",
+        users.make_password_link,
+        "Make a link to choose a new password by; it ends those before it",
+        {200: models.SignInLink},
+        _ADMIN,
+        refuses=("not_found",),
+    ),
+    Route(
+        "DELETE",
+        "/v1/users/{id}",
+        users.remove_user,
+        "End the right to sign in, with password, links and sessions",
+        {204: None},
+        _ADMIN,
+        about="API keys stay; revoke those too. Nobody removes themselves.",
+        refuses=("not_found", "last_admin"),
+    ),
+    Route(
+        "DELETE",
+        "/v1/users/{id}/sessions",
+        users.end_sessions,
+        "Sign a user out everywhere",
+        {204: None},
+        _ADMIN,
+        refuses=("not_found",),
+    ),
+    Route(
+        "POST",
+        "/v1/sign-in-links",
+        users.make_sign_in_link,
+        "Make a link that signs the key's own human in, once",
+        {201: models.SignInLink},
+        ("approvals:decide", "admin"),
+        about="Only in the environment `dev`, and only for a program on the server's own machine.",
     ),
     *WORKFLOW_ROUTES,
     Route("GET", "/healthz", service.healthz, "The process is up", {200: models.Health}),

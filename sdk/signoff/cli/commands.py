@@ -18,10 +18,11 @@ GROUP: Final = "signoff.commands"
 
 
 class Own(NamedTuple):
-    """Where a command of ours lies, and what it does."""
+    """Where a command of ours lies, and what it does; `attribute` where its name there is not that of the command."""
 
     module: str
     help: str
+    attribute: str = ""
 
 
 OWN: Final[Mapping[str, Own]] = {
@@ -42,7 +43,9 @@ OWN: Final[Mapping[str, Own]] = {
     "events": Own("events", "Print what happened, oldest first."),
     "policy": Own("policy", "Show the policy; or set or test it."),
     "principals": Own("principals", "List who asks and who decides; or make one."),
+    "users": Own("users", "List who may sign in; or add or remove one."),
     "keys": Own("keys", "List API keys; or issue or revoke one."),
+    "open": Own("opening", "Open the pages of signoff dev in a browser.", "open_"),
     "worker": Own("worker", "Run tools for the workflows of a server."),
     "version": Own("version", "Print the version of what is installed here."),
 }
@@ -64,7 +67,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         own = OWN.get(cmd_name)
         if own is not None:
-            found = getattr(importlib.import_module(f"signoff.cli.{own.module}"), cmd_name)
+            found = getattr(importlib.import_module(f"signoff.cli.{own.module}"), own.attribute or cmd_name)
         else:
             entry = _added().get(cmd_name)
             found = None if entry is None else _load(entry)

@@ -13,6 +13,7 @@ from signoff.cli.output import document, say
 from signoff.cli.replies import PRINCIPAL_RECORD, Record
 from signoff.protocol.visible import visible
 
+ROLES: Final = ("member", "reviewer", "auditor", "admin")
 _PATH: Final = "/v1/principals"
 _LONGEST_NAME: Final = 24
 
@@ -42,7 +43,7 @@ def principals(ctx: click.Context, url: str | None, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--kind", type=click.Choice(["human", "service", "agent"]), required=True, help="What it is.")
 @click.option("--owner", metavar="NAME|ID", help="The human who answers for it, and cannot decide its requests.")
-@click.option("--role", type=click.Choice(["member", "admin"]), help="[default: member]")
+@click.option("--role", type=click.Choice(ROLES), help="[default: member]")
 @shared
 @click.pass_context
 def create(

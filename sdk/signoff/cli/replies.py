@@ -125,6 +125,16 @@ KEY: Final = {
     "revoked_at": maybe(moment),
 }
 ISSUED_KEY: Final = {**KEY, "key": text}
+USER: Final = {
+    "id": text,
+    "name": text,
+    "role": text,
+    "has_password": flag,
+    "sessions": number,
+    "created_at": moment,
+}
+SIGN_IN_LINK: Final = {"url": text, "expires_at": moment}
+ADDED_USER: Final = {**SIGN_IN_LINK, "id": text, "name": text, "role": text}
 
 
 def page_of(members: Mapping[str, Shape]) -> dict[str, Shape]:

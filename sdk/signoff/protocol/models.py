@@ -35,7 +35,8 @@ Verdict = Literal["approved", "rejected"]
 Kind = Annotated[str, Field(examples=["human", "service", "agent", "system"])]
 Via = Annotated[str, Field(examples=["api", "dashboard", "cli", "mcp", "policy", "system"])]
 Outcome = Literal["succeeded", "failed", "unknown"]
-Role = Literal["admin", "member"]
+SignInRole = Literal["reviewer", "auditor", "admin"]
+Role = Literal["member", "reviewer", "auditor", "admin"]
 Scope = Literal[
     "approvals:create",
     "approvals:redeem",
@@ -364,6 +365,38 @@ class CreatePrincipal(Request):
     kind: Literal["human", "service", "agent"]
     owner: str | None = Field(default=None, description="id of a human principal")
     role: Role = "member"
+
+
+class UserRecord(Reply):
+    """A human who may sign in."""
+
+    id: str
+    name: str
+    role: str
+    has_password: bool = Field(description="false until they chose one by their link")
+    sessions: int = Field(description="how many of them stand")
+    created_at: Timestamp
+
+
+class UserList(Reply):
+    data: list[UserRecord]
+    next_cursor: str | None
+
+
+class AddUser(Request):
+    name: str = Field(pattern=PRINCIPAL_NAME_PATTERN, description="of a new human, or of one that is there")
+    role: SignInRole
+
+
+class SignInLink(Reply):
+    url: str = Field(description="works once; shown this once and never again")
+    expires_at: Timestamp
+
+
+class AddedUser(SignInLink):
+    id: str
+    name: str
+    role: str
 
 
 class KeyRecord(Reply):

@@ -1,0 +1,39 @@
+"""Signing in and out in a browser, with script and without."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.site import Site
+from tests.browser.watch import Visits
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+def test_a_link_signs_in_by_its_button_and_once(site: Site, visits: Visits, script: bool) -> None:
+    page = visits.open(site, None, None, java_script_enabled=script)
+    link = site.link("alice")
+    page.goto(link)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", level=1, name="Pending")).to_be_visible()
+    page.goto(link)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("This link was used")
+
+
+def test_to_open_a_link_signs_nobody_in(site: Site, visits: Visits) -> None:
+    link = site.link("alice")
+    for _ in range(2):
+        page = visits.open(site, None, None)
+        page.goto(link)
+        page.goto("/")
+        expect(page).to_have_url(re.compile("/sign-in$"))
+
+
+def test_whoever_signs_out_is_out_in_every_window(site: Site, visits: Visits) -> None:
+    page = visits.open(site, "alice")
+    other = page.context.new_page()
+    other.goto("/")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile("/sign-in$"))
+    other.goto("/")
+    expect(other).to_have_url(re.compile("/sign-in"))

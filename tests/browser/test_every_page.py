@@ -1,0 +1,82 @@
+"""Every page, in both themes and at both widths: nothing that keeps somebody out, and nothing that moves sideways.
+
+Rules: WCAG 2.2, levels A and AA, as axe-core knows them.
+"""
+
+from typing import Any, Final
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from signoff_server.dashboard.pages import PAGES
+from tests.browser.content import Content, furnish
+from tests.browser.places import NO_PAGES, PLACES
+from tests.browser.site import Site
+from tests.browser.watch import PHONE, WIDE, Visits
+from tests.support.server import RunningServer
+
+_TAGS: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+# The size of targets is not checked unless it is asked for.
+_OPTIONS: Final = {
+    "runOnly": {"type": "tag", "values": _TAGS},
+    "rules": {"target-size": {"enabled": True}},
+    "resultTypes": ["violations"],
+}
+# WCAG 2.2, 1.4.10: content reflows at 320 CSS pixels.
+_NARROW: Final = {"width": 320, "height": 640}
+
+
+@pytest.fixture(scope="module")
+def furnished(served: RunningServer) -> Any:
+    with Site(served, "furnished") as site:
+        yield site, furnish(site)
+
+
+def test_no_page_is_left_out() -> None:
+    known = {page.path for page in PAGES if page.method == "GET"}
+    assert known == {*PLACES, *NO_PAGES}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_nobody_is_kept_out(browser: Browser, furnished: tuple[Site, Content], place: str) -> None:
+    site, content = furnished
+    # Pages let no foreign script in; axe is one.
+    context = browser.new_context(bypass_csp=True, base_url=site.url, reduced_motion="reduce", locale="en")
+    name, value = site.session("admin")
+    context.add_cookies([{"name": name, "value": value, "url": site.url}])
+    page = context.new_page()
+    found = []
+    for address in PLACES[place](site, content):
+        page.goto(address)
+        found += [f"{address}: {fault}" for fault in _faults(page)]
+    context.close()
+    assert not found, "\n".join(found)
+
+
+def _faults(page: Page) -> list[str]:
+    axe, found = Axe(), []
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        for size in (WIDE, PHONE):
+            page.set_viewport_size(size)
+            results = axe.run(page, options=_OPTIONS).response["violations"]
+            found += [
+                f"{theme}, {size['width']} px: {each['id']}: {node['target']} {node['failureSummary']}"
+                for each in results
+                for node in each["nodes"]
+            ]
+    return found
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_page_moves_sideways_on_a_phone(visits: Visits, furnished: tuple[Site, Content], place: str) -> None:
+    site, content = furnished
+    page = visits.open(site, "admin", None, viewport=PHONE)
+    visits.watch(page).allow("status of 4")
+    for address in PLACES[place](site, content):
+        page.goto(address)
+        for size in (PHONE, _NARROW):
+            page.set_viewport_size(size)
+            width = page.evaluate("document.documentElement.scrollWidth")
+            assert width <= size["width"], f"{address} is {width} px wide at {size['width']}"
