@@ -232,7 +232,10 @@ def _along(
         pieces.append(("C", ((x, half), (to_x, half), (to_x, to_y))))
         if step == 1:
             label = ((x + to_x) // 2, half)
-        pieces.append(("L", ((to_x, at[name][1] if last else bottoms[first + step]),)))
+        end = at[name][1] if last else bottoms[first + step]
+        # A line of no length has no direction, which the arrow at its end would take.
+        if end != to_y:
+            pieces.append(("L", ((to_x, end),)))
         x = to_x
     return pieces, label
 
@@ -265,4 +268,6 @@ def _middle(at: Mapping[str, Point], size: Mapping[str, Point], name: str) -> in
 
 
 def _path(pieces: Sequence[_Piece], down: int) -> str:
-    return " ".join(letter + " ".join(f"{x} {y + down}" for x, y in points) for letter, points in pieces)
+    """An arrow head points as the last piece does: one without a length would turn it round."""
+    moving = [piece for at, piece in enumerate(pieces) if at == 0 or piece[1] != pieces[at - 1][1][-1:]]
+    return " ".join(letter + " ".join(f"{x} {y + down}" for x, y in points) for letter, points in moving)
