@@ -3,8 +3,11 @@
 from typing import Final
 
 from signoff_server.dashboard import (
+    activity,
     approval,
     deciding,
+    exports,
+    history,
     live,
     pending,
     policy,
@@ -13,6 +16,7 @@ from signoff_server.dashboard import (
     settings,
     sign_in,
     start,
+    trail,
     users,
     workflows,
 )
@@ -51,6 +55,12 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("GET", "/workflows/{workflow}", workflows.show, _SEE),
     Page("GET", "/workflows/{workflow}/start", start.show, _ADMIN),
     Page("POST", "/workflows/{workflow}/start", start.submit, _ADMIN),
+    Page("GET", "/history", history.show, _SEE),
+    Page("GET", "/history.csv", exports.history_csv, _SEE),
+    Page("GET", "/events", trail.show, _SEE),
+    Page("GET", "/events.csv", exports.events_csv, _SEE),
+    Page("GET", "/events.ndjson", exports.events_ndjson, _SEE),
+    Page("GET", "/activity", activity.show, _SEE),
     Page("GET", "/settings", settings.principals, _ADMIN),
     Page("POST", "/settings/principals", settings.create_principal, _ADMIN),
     Page("GET", "/settings/keys", settings.show_keys, _ADMIN),
