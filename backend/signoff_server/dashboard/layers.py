@@ -265,4 +265,6 @@ def _middle(at: Mapping[str, Point], size: Mapping[str, Point], name: str) -> in
 
 
 def _path(pieces: Sequence[_Piece], down: int) -> str:
-    return " ".join(letter + " ".join(f"{x} {y + down}" for x, y in points) for letter, points in pieces)
+    """An arrow head points as the last piece does: one without a length would turn it round."""
+    moving = [piece for at, piece in enumerate(pieces) if at == 0 or piece[1] != pieces[at - 1][1][-1:]]
+    return " ".join(letter + " ".join(f"{x} {y + down}" for x, y in points) for letter, points in moving)

@@ -15,6 +15,8 @@ from typing import Any, Final
 from signoff.protocol import canonical
 
 MAX_FIELDS: Final = 100
+# Where there is no value; None is one.
+_NOTHING: Final = object()
 _LONG: Final = 120
 _SCALARS: Final = ("string", "integer", "number", "boolean")
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]*)")
@@ -173,29 +175,22 @@ def filled(made: Field, value: Mapping[str, Any] | None = None) -> dict[str, str
 
 def _fill(made: Field, value: Any, texts: dict[str, str], *, defaults: bool) -> bool:
     if made.kind == "group":
-        known = dict(made.inner)
-        if not isinstance(value, Mapping) or set(value) - set(known):
-            return False
-        return (
-            all(
-                _fill(inner, value.get(name, _NOTHING), texts, defaults=defaults)
-                for name, inner in known.items()
-                if name in value or defaults or inner.kind != "group"
-            )
-            if value or defaults or not made.pointer
-            else True
-        )
-    if value is _NOTHING:
-        value = made.default if defaults and made.default is not None else _NOTHING
-    if value is _NOTHING:
-        texts[made.name] = ""
-        return True
-    written = _written(made, value)
+        return _fill_group(made, value, texts, defaults=defaults)
+    if value is _NOTHING and defaults and made.default is not None:
+        value = made.default
+    written = "" if value is _NOTHING else _written(made, value)
     texts[made.name] = written or ""
     return written is not None
 
 
-_NOTHING: Final = object()
+def _fill_group(made: Field, value: Any, texts: dict[str, str], *, defaults: bool) -> bool:
+    if value == {} and not made.required:
+        # Nothing in it looks as if it were left out.
+        return False
+    within = {} if value is _NOTHING else value
+    if not isinstance(within, Mapping) or set(within) - {name for name, _ in made.inner}:
+        return False
+    return all([_fill(inner, within.get(name, _NOTHING), texts, defaults=defaults) for name, inner in made.inner])
 
 
 def _written(made: Field, value: Any) -> str | None:

@@ -17,6 +17,12 @@ def render(template: str, context: Mapping[str, Any]) -> str:
     return text_of_page
 
 
+def render_macro(template: str, macro: str, *arguments: Any) -> str:
+    """One piece of a page by itself."""
+    made: str = getattr(_ENVIRONMENT.get_template(template).module, macro)(*arguments)
+    return made
+
+
 def moment(at: int) -> str:
     """`2026-11-25 07:30:00 UTC` of milliseconds since 1970."""
     return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
