@@ -2,7 +2,24 @@
 
 from typing import Final
 
-from signoff_server.dashboard import approval, deciding, live, pending, policy, settings, sign_in, users
+from signoff_server.dashboard import (
+    activity,
+    approval,
+    deciding,
+    exports,
+    history,
+    live,
+    pending,
+    policy,
+    run_node,
+    runs,
+    settings,
+    sign_in,
+    start,
+    trail,
+    users,
+    workflows,
+)
 from signoff_server.dashboard.page import Page
 
 # Whoever is signed in may read; what a role may not do, the services refuse.
@@ -29,6 +46,21 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("GET", "/sign-in/password", sign_in.show_password),
     Page("POST", "/sign-in/password", sign_in.set_password),
     Page("POST", "/sign-out", sign_in.sign_out, _SEE),
+    Page("GET", "/history", history.show, _SEE),
+    Page("GET", "/history.csv", exports.history_csv, _SEE),
+    Page("GET", "/events", trail.show, _SEE),
+    Page("GET", "/events.csv", exports.events_csv, _SEE),
+    Page("GET", "/events.ndjson", exports.events_ndjson, _SEE),
+    Page("GET", "/activity", activity.show, _SEE),
+    Page("GET", "/runs", runs.index, _SEE),
+    Page("GET", "/runs/{id}", runs.show, _SEE),
+    Page("POST", "/runs/{id}/cancel", runs.cancel, _ADMIN),
+    Page("GET", "/runs/{id}/nodes/{node}", run_node.show, _SEE),
+    Page("POST", "/runs/{id}/nodes/{node}/resolve", run_node.resolve, _RESOLVE),
+    Page("GET", "/workflows", workflows.index, _SEE),
+    Page("GET", "/workflows/{workflow}", workflows.show, _SEE),
+    Page("GET", "/workflows/{workflow}/start", start.show, _ADMIN),
+    Page("POST", "/workflows/{workflow}/start", start.submit, _ADMIN),
     Page("GET", "/settings", settings.principals, _ADMIN),
     Page("POST", "/settings/principals", settings.create_principal, _ADMIN),
     Page("GET", "/settings/keys", settings.show_keys, _ADMIN),

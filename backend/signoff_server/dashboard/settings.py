@@ -40,7 +40,7 @@ async def principals(visit: Visit) -> Response:
 async def create_principal(visit: Visit) -> Response:
     sent = {name: visit.said(name) for name in ("name", "kind")} | {"owner": visit.said("owner") or None}
     try:
-        body = _checked(_NEW_PRINCIPAL, sent)
+        body = checked(_NEW_PRINCIPAL, sent)
         await visit.server.principals.create(
             visit.caller.project, visit.caller.actor, name=body.name, kind=body.kind, role=body.role, owner=body.owner
         )
@@ -77,7 +77,7 @@ async def issue_key(visit: Visit) -> Response:
     sent = {"principal": visit.said("principal"), "scopes": scopes}
     try:
         lifetime = None if days == "" else int(days) * _DAY if days in LIFETIMES else -1
-        body = _checked(_NEW_KEY, sent | {"expires_in": lifetime})
+        body = checked(_NEW_KEY, sent | {"expires_in": lifetime})
         issued = await visit.server.principals.issue(
             visit.caller.project,
             visit.caller.actor,
@@ -122,7 +122,7 @@ async def _keys(
     )
 
 
-def _checked(adapter: TypeAdapter[M], sent: object) -> M:
+def checked(adapter: TypeAdapter[M], sent: object) -> M:
     """What was sent as the API takes it. Raises `Refusal`."""
     try:
         return adapter.validate_python(sent)

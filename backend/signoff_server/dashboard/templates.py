@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from signoff.protocol.visible import visible
 from signoff_server.dashboard import assets, text, trees
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -14,6 +15,12 @@ _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 def render(template: str, context: Mapping[str, Any]) -> str:
     text_of_page: str = _ENVIRONMENT.get_template(template).render(context)
     return text_of_page
+
+
+def render_macro(template: str, macro: str, *arguments: Any) -> str:
+    """One piece of a page by itself."""
+    made: str = getattr(_ENVIRONMENT.get_template(template).module, macro)(*arguments)
+    return made
 
 
 def moment(at: int) -> str:
@@ -48,6 +55,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {"seen": text.seen, "moment": moment, "iso": iso, "span": span, "number": text.number}
     environment.filters |= {"seen_lines": text.seen_lines, "brief": text.brief, "tree": trees.tree}
+    environment.filters |= {"pretty": text.pretty, "lines": text.lines, "told": visible}
     environment.globals["asset"] = assets.address
     return environment
 

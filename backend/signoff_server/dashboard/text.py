@@ -48,6 +48,25 @@ def number(value: Any) -> str:
     return json.dumps(value)
 
 
+def pretty(value: Any) -> str:
+    """A value as JSON over several lines."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def lines(value: str, room: int = 20_000) -> Markup:
+    """A text with its lines as they are, everything within them seen, in so many characters of HTML; a cut is said."""
+    drawn, left = [], room
+    every = value.split("\n")
+    for at, line in enumerate(every):
+        part = brief(line, left, left)
+        drawn.append(part)
+        left -= len(part) + 1
+        if left < 100 and at + 1 < len(every):
+            drawn.append(Markup('<span class="quiet">… and {} lines more</span>').format(len(every) - at - 1))
+            break
+    return Markup("\n").join(drawn)
+
+
 def _drawn(text: str) -> str:
     """As HTML. What is plain is escaped as a whole; what is not, one character at a time."""
     if text.isascii() and text.isprintable() and "\\" not in text:

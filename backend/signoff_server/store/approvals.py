@@ -55,7 +55,7 @@ class Filter:
     """`requested_by` is a principal's id or name; `before` a `seq`; the globs are case-blind.
 
     `in_a_run` asks for those of workflows, or for all but those; `since` and `until` bound when they were asked for, in
-    milliseconds; `among` are ids.
+    milliseconds; `among` are ids; `closed` asks for those that are no longer pending.
     """
 
     status: str | None = None
@@ -69,6 +69,7 @@ class Filter:
     since: int | None = None
     until: int | None = None
     among: tuple[str, ...] | None = None
+    closed: bool = False
 
 
 def project(connection: Connection, project_id: str, changes: Sequence[ledger.Change]) -> None:
@@ -181,6 +182,8 @@ def _wanted(connection: Connection, project_id: str, wanted: Filter) -> Select[A
     if wanted.in_a_run is not None:
         none = columns.execution_id.is_(None)
         statement = statement.where(~none if wanted.in_a_run else none)
+    if wanted.closed:
+        statement = statement.where(columns.status != "pending")
     if wanted.among is not None:
         statement = statement.where(columns.id.in_(wanted.among))
     statement = statement.where(*_bounds(connection, project_id, wanted))

@@ -11,7 +11,7 @@ from functools import cache
 from itertools import accumulate
 from typing import Any, Final
 
-from sqlalchemy import Connection, Text, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, Text, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from signoff.protocol.proof import HASH_BYTES, extend, leaf_hash
@@ -290,14 +290,57 @@ def stretch(
     return Stretch(found, reached, reached == head)
 
 
+def stretch_back(
+    connection: Connection,
+    project: str,
+    *,
+    before: int,
+    glob: str | None,
+    subject: str | None,
+    limit: int,
+    span: int,
+    room: int,
+) -> Stretch:
+    """The ledger's events below `before`, the last one first, cut as `stretch` is. `end` is the lowest `seq` that was
+    looked at, `last` whether that is the beginning of the ledger.
+    """
+    upper = min(before, end(connection, project) + 1)
+    lower = max(1, upper - span)
+    if upper <= 1:
+        return Stretch([], 1, True)
+    values: dict[str, Any] = {"project": project, "lower": lower, "upper": upper, "most": limit}
+    if glob is not None:
+        values["pattern"] = like(glob.casefold())
+    if subject is not None:
+        values["subject"] = subject
+    rows = _before(glob is not None, subject is not None).rows(connection, **values)
+    fitting = _fitting(rows, room)
+    found = [(codec.decode(envelope), codec.unseal(payload)) for envelope, payload in rows[:fitting]]
+    reached = lower if fitting == len(rows) < limit else found[-1][0].seq
+    return Stretch(found, reached, reached == 1)
+
+
+@cache
+def _before(by_type: bool, by_subject: bool) -> Statement:
+    columns = EVENTS.c
+    statement = select(columns.envelope, columns.payload).where(
+        columns.project == _PROJECT, columns.seq >= bindparam("lower"), columns.seq < bindparam("upper")
+    )
+    return Statement(_of_sort(statement, by_type, by_subject).order_by(columns.seq.desc()).limit(bindparam("most")))
+
+
 @cache
 def _next(by_type: bool, by_subject: bool) -> Statement:
     statement = select(EVENTS.c.envelope, EVENTS.c.payload).where(*_AFTER, EVENTS.c.seq <= bindparam("until"))
+    return Statement(_of_sort(statement, by_type, by_subject).order_by(EVENTS.c.seq).limit(bindparam("most")))
+
+
+def _of_sort(statement: Select[Any], by_type: bool, by_subject: bool) -> Select[Any]:
     if by_type:
         statement = statement.where(EVENTS.c.type.like(bindparam("pattern"), escape=LIKE_ESCAPE))
     if by_subject:
         statement = statement.where(EVENTS.c.subject == bindparam("subject"))
-    return Statement(statement.order_by(EVENTS.c.seq).limit(bindparam("most")))
+    return statement
 
 
 def _fitting(rows: Sequence[Row], room: int) -> int:

@@ -91,6 +91,22 @@ def search(
     return [shown[row.id] for row in rows[:limit]], rows[limit - 1].seq if len(rows) > limit else None
 
 
+def newest(
+    connection: Connection, project_id: str, limit: int, before: int | None
+) -> tuple[list[WorkflowView], int | None]:
+    """Of each workflow the version registered last, the newest first, and where the next page begins."""
+    later = WORKFLOWS.alias("later")
+    followed = select(later.c.id).where(
+        later.c.project == project_id, later.c.workflow_id == WORKFLOWS.c.workflow_id, later.c.seq > WORKFLOWS.c.seq
+    )
+    statement = select(WORKFLOWS.c.id, WORKFLOWS.c.seq).where(WORKFLOWS.c.project == project_id, ~followed.exists())
+    if before is not None:
+        statement = statement.where(WORKFLOWS.c.seq < before)
+    rows = connection.execute(statement.order_by(WORKFLOWS.c.seq.desc()).limit(limit + 1)).all()
+    shown = views(connection, project_id, [row.id for row in rows[:limit]])
+    return [shown[row.id] for row in rows[:limit]], rows[limit - 1].seq if len(rows) > limit else None
+
+
 def policy_state(connection: Connection, project_id: str) -> ProjectPolicy | None:
     """None where none was ever set."""
     found = ledger.load(connection, project_id, [project_id]).get(project_id)

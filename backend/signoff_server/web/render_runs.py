@@ -102,11 +102,12 @@ def _run(view: ExecutionView) -> dict[str, Any]:
         "updated_at": moment(state.updated_at),
         "ended_at": None if state.ended_at is None else moment(state.ended_at),
         "awaits": _awaits(state),
-        "failure": _failure(view),
+        "failure": failure(view),
     }
 
 
-def _failure(view: ExecutionView) -> wire.ExecutionFailure | None:
+def failure(view: ExecutionView) -> wire.ExecutionFailure | None:
+    """Why a run failed; None for one that did not."""
     if view.state.status != "failed":
         return None
     by = view.ended.get("decided_by")
@@ -136,17 +137,18 @@ def _node(execution: str, node: NodeView) -> dict[str, Any]:
         "ended_at": None if node.ended_at is None else moment(node.ended_at),
         "due_at": None if node.due_at is None else moment(node.due_at),
         "approval_id": node.approval,
-        "waiting_for": _waiting_for(node),
+        "waiting_for": waiting_for(node),
         "error": node.error,
     }
 
 
 def _awaits(state: Execution) -> str | None:
-    words = [f"{visit.node}: {told}" for visit in state.visits if (told := _waiting_for(visit)) is not None]
+    words = [f"{visit.node}: {told}" for visit in state.visits if (told := waiting_for(visit)) is not None]
     return None if state.over or not words else "; ".join(words)
 
 
-def _waiting_for(node: NodeView | Visit) -> str | None:
+def waiting_for(node: NodeView | Visit) -> str | None:
+    """What would move a node on, in words; None for one that needs nobody."""
     match node.status:
         case "scheduled":
             return f"a worker that offers {node.tool}"

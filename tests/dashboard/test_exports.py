@@ -1,0 +1,69 @@
+"""Exports: whole, filtered, and harmless in a spreadsheet."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from signoff_server.dashboard import exports
+from tests.support.project import Project
+from tests.support.visits import visitor
+
+HOSTILE = (
+    *("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\uff1d1", "=cmd|' /C calc'!A0", '=HYPERLINK("http://x")'),
+    *('a"b', "a,b", "a\nb", "a\r\nb", "\u202eevil", "\u200b=1", "\x1b[31m", "'", "", "plain", "1,5", "1e5"),
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_cell_is_a_formula_or_breaks_its_row(text: str) -> None:
+    ((cell, other),) = csv.reader(io.StringIO(exports.table([[text, "x"]])))
+    assert other == "x"
+    assert cell.lstrip()[:1] not in ("=", "+", "-", "@", "\uff1d")
+    assert cell.isprintable()
+    assert text != "plain" or cell == "plain"
+
+
+def test_the_events_are_exported_whole_as_the_api_shows_them(project: Project) -> None:
+    for at in range(30):
+        project.ask(name=f"n{at}", context={"to": "=1"})
+    auditor = visitor(project, "auditor")
+    reply = auditor.get("/events.ndjson")
+    assert reply.headers["content-disposition"] == 'attachment; filename="signoff-events.ndjson"'
+    lines = [json.loads(line) for line in reply.text.splitlines()]
+    api = project.call("auditor", "GET", "/v1/events?limit=200").json()["data"]
+    assert lines == api
+    rows = list(csv.DictReader(io.StringIO(auditor.get("/events.csv").text)))
+    assert [int(row["seq"]) for row in rows] == [each["seq"] for each in api]
+    asked = [json.loads(row["data"]) for row in rows if row["type"] == "approval.requested"]
+    assert asked[0]["context"] == {"to": "=1"}
+
+
+def test_exports_take_pages_and_filters(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "_PAGE", 7)
+    asked = [project.ask(name="n")["id"] for _ in range(20)]
+    project.decide(asked[0])
+    alice = visitor(project, "alice")
+    lines = [json.loads(line) for line in alice.get("/events.ndjson?type=approval.requested").text.splitlines()]
+    assert [each["subject"] for each in lines] == asked
+    lines = [json.loads(line) for line in alice.get("/events.ndjson?actor=alice").text.splitlines()]
+    assert [each["type"] for each in lines] == ["approval.approved"]
+    assert alice.get("/events.ndjson?to=2001-01-01").text == ""
+    assert alice.get("/events.csv?subject=x").status_code == 400
+
+
+def test_the_history_is_exported(project: Project) -> None:
+    for at in range(60):
+        project.decide(project.ask(name=f"n{at}", context={"a": at})["id"], "rejected", reason="=no")
+    rows = list(csv.DictReader(io.StringIO(visitor(project, "auditor").get("/history.csv").text)))
+    assert [row["name"] for row in rows] == [f"n{at}" for at in reversed(range(60))]
+    assert {(row["status"], row["decided_by"], row["via"], row["reason"]) for row in rows} == {
+        ("rejected", "alice", "api", "'=no")
+    }
+    assert json.loads(rows[0]["context"]) == {"a": 59}
+
+
+@pytest.mark.parametrize("path", ["/events.csv", "/events.ndjson", "/history.csv"])
+def test_nobody_else_exports(project: Project, path: str) -> None:
+    assert visitor(project, None).get(path).status_code == 303
