@@ -1,5 +1,6 @@
 """A project in which every text that somebody else can write is one of `tests.support.hostile`."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -103,3 +104,26 @@ def failures(site: Site, count: int) -> list[Planted]:
         work(site, "haunted.first", fails=text)
         planted.append(Planted(run, (text,)))
     return planted
+
+
+def described(site: Site, texts: Sequence[str]) -> str:
+    """The id of a workflow that says these texts of its input, of itself and of where its nodes lead."""
+    fields = {f"field_{at}": {"type": "string", "title": text, "description": text} for at, text in enumerate(texts)}
+    fields["choice"] = {"enum": list(texts)}
+    branches = [{"when": f"input.choice == {json.dumps(text)}", "next": "pay"} for text in texts[:10]]
+    whole = {
+        "workflow": {
+            "id": "described",
+            "version": "1.0.0",
+            "start": "way",
+            "description": " ".join(texts[:3]),
+            "input_schema": {"type": "object", "properties": fields, "description": texts[0]},
+        },
+        "nodes": {
+            "way": {"type": "condition", "branches": branches, "default": "pay"},
+            "pay": {"type": "tool", "tool_ref": "pay", "next": "end"},
+        },
+    }
+    # Whatever is JSON is YAML too.
+    site.register(json.dumps(whole))
+    return "described"
