@@ -214,7 +214,9 @@ workflow: {id: hostile, version: 1.0.0, start: check}
 nodes:
   check:
     type: condition
-    branches: [{when: "input.a == '</title><script>x</script>'", next: end}, {when: "input.b == '\\u202e\\u200b'", next: a}]
+    branches:
+      - {when: "input.a == '</title><script>x</script>'", next: end}
+      - {when: "input.b == '\\u202e\\u200b'", next: a}
     default: a
   a: {type: tool, tool_ref: t, next: end}
 """

@@ -127,8 +127,8 @@ def test_what_happened_has_pages(project: Project) -> None:
             "workflow: {id: long, version: 1.0.0, start: n0}",
             "nodes:",
             *(
-                f"  n{at}: {{type: condition, branches: [{{when: 'true', next: {f'n{at + 1}' if at < 99 else 'end'}}}]}}"
-                for at in range(100)
+                f"  n{at}: {{type: condition, branches: [{{when: 'true', next: {following}}}]}}"
+                for at, following in enumerate([*(f"n{at}" for at in range(1, 100)), "end"])
             ),
         ]
     )
@@ -196,8 +196,8 @@ def test_a_node_shows_what_went_in_and_what_came_out(project: Project) -> None:
     settle(project, take(project, "pay"), output={"receipt": f"R-1 {HOSTILE}"})
     page = visitor(project, "auditor").get(f"/runs/{run}/nodes/pay")
     shown = words(page.text)
-    assert '"amount": "1.00' in shown
-    assert '"receipt": "R-1' in shown
+    assert "amount: 1.00" in shown
+    assert "receipt: R-1" in shown
     assert f"{run}/pay/1" in shown
     assert "<script>x" not in page.text
     assert "\u202e" not in page.text
@@ -235,7 +235,7 @@ def test_an_unknown_outcome_is_resolved_by_who_may_decide(project: Project, who:
     assert leads_to(visiting.post(f"{path}/resolve", sent)) == path
     found = read(project, run)
     assert found["status"] == "completed"
-    assert '"receipt": "R-1"' in words(visiting.get(path).text)
+    assert "receipt: R-1" in words(visiting.get(path).text)
     assert visiting.post(f"{path}/resolve", sent).status_code == 409
 
 
@@ -278,7 +278,7 @@ def test_a_workflow_shows_its_graph_its_file_its_policy_and_its_versions(project
     assert "1.1.0 " in shown
     assert 'href="/workflows/twice?version=1.0.0"' in page.text
     assert "<script>x" not in page.text
-    source = re.search(r"<pre>(\nworkflow:.*?)</pre>", page.text, re.DOTALL)
+    source = re.search(r'<pre tabindex="0">\n(\nworkflow:.*?)</pre>', page.text, re.DOTALL)
     assert source is not None
     assert "\n  both: {type: parallel" in source[1]
     assert "1.0.0" in words(alice.get("/workflows/twice?version=1.0.0").text)

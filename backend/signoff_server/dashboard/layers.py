@@ -232,7 +232,10 @@ def _along(
         pieces.append(("C", ((x, half), (to_x, half), (to_x, to_y))))
         if step == 1:
             label = ((x + to_x) // 2, half)
-        pieces.append(("L", ((to_x, at[name][1] if last else bottoms[first + step]),)))
+        end = at[name][1] if last else bottoms[first + step]
+        # A line of no length has no direction, which the arrow at its end would take.
+        if end != to_y:
+            pieces.append(("L", ((to_x, end),)))
         x = to_x
     return pieces, label
 

@@ -190,7 +190,7 @@ def _fill_group(made: Field, value: Any, texts: dict[str, str], *, defaults: boo
     within = {} if value is _NOTHING else value
     if not isinstance(within, Mapping) or set(within) - {name for name, _ in made.inner}:
         return False
-    return all([_fill(inner, within.get(name, _NOTHING), texts, defaults=defaults) for name, inner in made.inner])
+    return all(_fill(inner, within.get(name, _NOTHING), texts, defaults=defaults) for name, inner in made.inner)
 
 
 def _written(made: Field, value: Any) -> str | None:

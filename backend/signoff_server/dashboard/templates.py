@@ -55,7 +55,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {"seen": text.seen, "moment": moment, "iso": iso, "span": span, "number": text.number}
     environment.filters |= {"seen_lines": text.seen_lines, "brief": text.brief, "tree": trees.tree}
-    environment.filters |= {"pretty": text.pretty, "told": visible}
+    environment.filters |= {"pretty": text.pretty, "lines": text.lines, "told": visible}
     environment.globals["asset"] = assets.address
     return environment
 

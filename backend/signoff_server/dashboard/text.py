@@ -20,7 +20,6 @@ _EMOJI_STYLE: Final = "\ufe0f"
 _JOINER: Final = "\u200d"
 _KEYCAP: Final = "\u20e3"
 _OF_EMOJI: Final = frozenset((_EMOJI_STYLE, _JOINER))
-_LONGEST: Final = 12_000
 
 
 def seen(value: object) -> Markup:
@@ -50,9 +49,22 @@ def number(value: Any) -> str:
 
 
 def pretty(value: Any) -> str:
-    """JSON over several lines; what is too long for a page is cut, and says so."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}\n… and {len(text) - _LONGEST} characters more"
+    """A value as JSON over several lines."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def lines(value: str, room: int = 20_000) -> Markup:
+    """A text with its lines as they are, everything within them seen, in so many characters of HTML; a cut is said."""
+    drawn, left = [], room
+    every = value.split("\n")
+    for at, line in enumerate(every):
+        part = brief(line, left, left)
+        drawn.append(part)
+        left -= len(part) + 1
+        if left < 100 and at + 1 < len(every):
+            drawn.append(Markup('<span class="quiet">… and {} lines more</span>').format(len(every) - at - 1))
+            break
+    return Markup("\n").join(drawn)
 
 
 def _drawn(text: str) -> str:

@@ -15,8 +15,6 @@ from signoff_server.web.call import cursor
 _LIMIT: Final = 50
 _VERSIONS: Final = 10
 _NODES: Final = 100
-# Of a file that is longer the rest is read by `signoff` or the API.
-_SOURCE: Final = 20_000
 WORKFLOW_ID: Final = re.compile(wire.WORKFLOW_ID_PATTERN)
 
 
@@ -39,8 +37,6 @@ async def show(visit: Visit) -> Response:
         nodes=[(node, graph.KINDS[type(node)], _leads(node)) for node in nodes[:_NODES]],
         more_nodes=max(0, len(nodes) - _NODES),
         tools=list(dict.fromkeys(node.tool for node in nodes if isinstance(node, Tool))),
-        source=view.source[:_SOURCE],
-        more_source=max(0, len(view.source) - _SOURCE),
         versions=versions,
         following=following,
     )
