@@ -16,7 +16,7 @@ PLACES: Final[Mapping[str, Addresses]] = {
     "/decide": lambda _site, content: ("/decide?" + "&".join(f"id={each}" for each in content.approvals.values()),),
     "/history": lambda _site, _content: ("/history", "/history?status=expired"),
     "/events": lambda _site, content: ("/events", f"/events?subject={content.approvals['paid']}", "/events?type=x"),
-    "/activity": lambda _site, _content: ("/activity", "/activity?span=1d"),
+    "/activity": lambda _site, _content: ("/activity",),
     "/runs": lambda _site, _content: ("/runs", "/runs?status=failed", "/runs?status=cancelled"),
     "/runs/{id}": lambda _site, content: tuple(f"/runs/{each}" for each in content.runs.values()),
     "/runs/{id}/nodes/{node}": lambda _site, content: (

@@ -233,7 +233,7 @@ def test_what_a_run_is_given_and_what_its_tools_return(site: Site, visits: Visit
 
 def test_what_a_worker_says_of_a_failure(site: Site, visits: Visits) -> None:
     page = opened(visits, site)
-    planted = haunted.failures(site, 20)
+    planted = haunted.failures(site, 12)
     for each in planted:
         for address in (f"/runs/{each.id}", f"/runs/{each.id}/nodes/first"):
             page.goto(address)
