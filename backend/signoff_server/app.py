@@ -118,6 +118,7 @@ def build(server: Server, *, hints: bool = True) -> ASGIApp:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            server.accounts.close()
             await asyncio.to_thread(server.database.close)
 
     paths: dict[str, dict[str, ASGIApp]] = {}

@@ -82,7 +82,7 @@ def reasons(site: Site, planted: Sequence[Planted]) -> None:
         site.decide(each.id, "rejected", "bob", reason=each.texts[0])
 
 
-def runs(site: Site, size: int = 150) -> list[Planted]:
+def runs(site: Site, size: int = 60) -> list[Planted]:
     """Every string as an input and an output of a run that waits for a decision."""
     site.register(WORKFLOW)
     planted = []

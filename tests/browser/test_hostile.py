@@ -3,6 +3,7 @@
 No script runs, no request leaves, no element or attribute comes of it, and nothing of it is hidden.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -201,16 +202,21 @@ def test_the_activity(site: Site, visits: Visits) -> None:
 
 
 @on("/runs/{id}")
-def test_a_run(site: Site, visits: Visits) -> None:
+def test_what_a_run_is_given_and_what_its_tools_return(site: Site, visits: Visits) -> None:
     page = opened(visits, site)
     for planted in haunted.runs(site):
-        page.goto(f"/runs/{planted.id}")
-        check(visits, page, planted.texts)
+        written = [json.dumps(text, ensure_ascii=False) for text in planted.texts]
+        for address in (f"/runs/{planted.id}", f"/runs/{planted.id}/nodes/first"):
+            page.goto(address)
+            check(visits, page, written)
 
 
 @on("/runs/{id}")
 def test_what_a_worker_says_of_a_failure(site: Site, visits: Visits) -> None:
     page = opened(visits, site)
-    for planted in haunted.failures(site, 20):
-        page.goto(f"/runs/{planted.id}")
-        check(visits, page, planted.texts)
+    planted = haunted.failures(site, 20)
+    for each in planted:
+        for address in (f"/runs/{each.id}", f"/runs/{each.id}/nodes/first"):
+            page.goto(address)
+            check(visits, page, each.texts)
+    check_list(visits, page, "/runs", planted)

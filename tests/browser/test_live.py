@@ -71,6 +71,24 @@ def test_a_new_request_appears_within_a_second(site: Site, visits: Visits) -> No
     pytest.fail(f"it took {times} ms")
 
 
+def test_a_page_whose_scripts_come_late_is_live_and_guarded_all_the_same(site: Site, visits: Visits) -> None:
+    page = visits.open(site, "alice", None)
+    held = []
+    for late in ("hx-csp", "hx-sse"):
+        page.route(f"**/{late}.min.js", lambda route: held.append(route))
+    page.goto("/", wait_until="commit")
+    page.wait_for_function("() => window.htmx !== undefined")
+    # Whatever htmx put off until later has had its turn.
+    page.evaluate(
+        "() => new Promise((done) => { setTimeout(() => requestAnimationFrame(() => setTimeout(done)), 50); })"
+    )
+    with page.expect_response("**/live"):
+        for route in held:
+            route.continue_()
+    site.ask(name="late.request")
+    expect(page.locator("main")).to_contain_text("late.request")
+
+
 def test_a_dead_server_is_told_and_found_again_with_nothing_missed(own_site: Site, visits: Visits) -> None:
     site, server = own_site, own_site.server
     site.ask(name="before.death")

@@ -42,7 +42,7 @@ def approval(number: int = 1, **changes: Any) -> dict[str, Any]:
         "expires_at": at(days=-6, seconds=-30),
         "approved_until": None,
         "redemption": None,
-        "url": "http://127.0.0.1:8484/v1/approvals/x",
+        "url": "http://127.0.0.1:8484/approvals/x",
     } | changes
     bound = {name: fields[name] for name in ("project", "name", "context", "arguments", "nonce")}
     fields.setdefault("binding", canonical.binding(**bound))

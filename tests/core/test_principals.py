@@ -79,7 +79,7 @@ def test_only_a_human_owns(kind: str | None) -> None:
 def test_what_each_scope_lets_see_and_run() -> None:
     mine, foreign = start(), replace(start(), requested_by=Actor("prn_other", "service", "api"))
     seeing = {"approvals:create": (True, False), "approvals:redeem": (True, True)}
-    seeing |= dict.fromkeys(("approvals:decide", "admin"), (True, True))
+    seeing |= dict.fromkeys(("approvals:decide", "audit:read", "admin"), (True, True))
     running = {"approvals:create": (True, False), "approvals:redeem": (True, True)}
     assert APP.id is not None
     for scope in SCOPES:
@@ -107,3 +107,18 @@ def test_nothing_follows_from_a_principal() -> None:
     assert reactions(made, core.evolve_principal(None, made), "prj_1") == []
     with pytest.raises(ValueError, match="does not follow"):
         core.evolve_principal(MEMBER, made)
+
+
+def test_a_role_and_the_right_to_sign_in_change_and_nothing_else() -> None:
+    (event,) = core.change("human", core.Change(SYSTEM, NOTHING, "auditor", True))
+    assert core.evolve_principal(MEMBER, recorded(event, MEMBER.id, 2)) == replace(
+        MEMBER, role="auditor", signs_in=True
+    )
+    with pytest.raises(ValueError, match="does not follow"):
+        core.evolve_principal(None, recorded(event, MEMBER.id))
+
+
+@pytest.mark.parametrize("kind", ["service", "agent"])
+def test_only_a_human_signs_in(kind: str) -> None:
+    with pytest.raises(Refusal, match="invalid"):
+        core.change(kind, core.Change(SYSTEM, NOTHING, "admin", True))

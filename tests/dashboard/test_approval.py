@@ -88,6 +88,13 @@ def test_what_is_long_is_folded_and_says_how_much_it_is(project: Project) -> Non
     assert "[49]: 49" in told
 
 
+def test_what_would_be_thousands_of_places_stands_as_json(project: Project) -> None:
+    told = words(page(project, project.ask(context={"few": [1], "many": [7] * 5_000})["id"]))
+    assert "few: list of 1" in told
+    assert "15000 characters of JSON, folded" in told
+    assert "7, 7, 7" in told
+
+
 def test_nesting_as_deep_as_it_may_be(project: Project) -> None:
     deep: Any = "bottom"
     for _ in range(30):
@@ -135,6 +142,14 @@ def test_differences_to_the_last_approved_one_are_marked(project: Project) -> No
     assert "The same as the last approved request of this name" in words(page(project, same["id"]))
     # What came later is nothing to compare with.
     assert "first request of this name" in words(page(project, first["id"]))
+
+
+def test_another_requester_than_last_time_is_marked(project: Project) -> None:
+    project.approved()
+    told = words(page(project, project.ask("agent", on_behalf_of="carol")["id"]))
+    assert "Asked by agent agent was app" in told
+    assert "On behalf of carol new" in told
+    assert "Asked by app service Source" in words(page(project, project.ask()["id"]))
 
 
 def test_whether_somebody_waits_is_told(project: Project) -> None:

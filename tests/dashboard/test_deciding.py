@@ -98,6 +98,15 @@ def test_nothing_selected_leads_back_and_too_much_is_refused(project: Project) -
     assert shown(alice, "x").status_code == 404
 
 
+def test_what_is_too_much_to_read_together_is_decided_alone(project: Project) -> None:
+    ids = [project.ask(context={"text": f"{at}" * 25_000})["id"] for at in range(4)]
+    alice = visitor(project, "alice")
+    html = shown(alice, *ids).text
+    assert form(html, "approved")["id"] == ids[:2]
+    assert words(html).count("it is too much to read on one page") == 2
+    assert "3333" not in html
+
+
 def test_who_does_not_decide_has_no_such_page(project: Project) -> None:
     asked = project.ask()["id"]
     fields = form(shown(visitor(project, "alice"), asked).text, "approved")

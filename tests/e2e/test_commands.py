@@ -86,6 +86,27 @@ def test_a_second_dev_in_the_same_folder_is_refused(tmp_path: Path, free_port: i
 
 
 @only("sqlite")
+def test_dev_signs_its_reviewer_in_by_a_fresh_link_each_time(dev_server: RunningServer) -> None:
+    def enter(url: str) -> int:
+        """How the first page answers whoever used the link."""
+        page, _, token = url.partition("?token=")
+        with httpx.Client() as browser:
+            browser.post(page, data={"token": token})
+            return browser.get(dev_server.url).status_code
+
+    first = dev_server.sign_in_url
+    assert enter(first) == 200
+    assert enter(first) != 200
+    signoff = [Path(sys.executable).with_name("signoff"), "open", "--no-browser"]
+    told = subprocess.run(signoff, cwd=dev_server.folder, capture_output=True, text=True, check=True)
+    assert enter(told.stdout.strip()) == 200
+    dev_server.terminate()
+    dev_server.start()
+    assert dev_server.sign_in_url != first
+    assert enter(dev_server.sign_in_url) == 200
+
+
+@only("sqlite")
 def test_a_restart_takes_its_port_or_refuses(dev_server: RunningServer) -> None:
     dev_server.terminate()
     port = int(dev_server.url.rpartition(":")[2])
@@ -150,7 +171,7 @@ def test_rebuild(databases: Databases, dev_server: RunningServer) -> None:
         assert busy.returncode == 1
     dev_server.terminate()
     done = command("rebuild", dev_server.folder, "--database", dev_server.database, "--json")
-    assert json.loads(done.stdout) == [{"project": dev_server.project, "events": 6}]
+    assert json.loads(done.stdout) == [{"project": dev_server.project, "events": 7}]
     dev_server.start()
     assert httpx.get(f"{dev_server.url}/v1/approvals", headers=dev_server.reviewer()).status_code == 200
 

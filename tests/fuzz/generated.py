@@ -57,6 +57,7 @@ _UNSAID: Final = {
     "POST /v1/approvals/decisions": ("/decisions",),
     "POST /v1/keys": ("/principal", "/scopes"),
     "POST /v1/principals": ("/owner", "/role"),
+    "POST /v1/users": ("/name",),
     "POST /v1/executions": ("/input",),
     "POST /v1/executions/{id}/approve": ("/comment",),
     "POST /v1/executions/{id}/signal": ("/payload",),
@@ -181,6 +182,8 @@ class Generated:
         match case.path.split("/")[2:]:
             case ["keys", *_]:
                 return {"id": self._target.spare_key()} if "id" in case.path_parameters else {}
+            case ["users", *_]:
+                return {"id": self._target.spare_user()} if "id" in case.path_parameters else {}
             case ["workflows", *_]:
                 return {"id": WORKFLOW}
             case ["work", _, _]:
@@ -228,6 +231,8 @@ class Generated:
                 each["id"] = approval["id"]
             if case.path.endswith("/signal"):
                 case.body["name"] = chance.choice(["paid", "paid", "other"])
+            if case.path == "/v1/users":
+                case.body["name"] = chance.choice(["dana", "alice", "app"])
         real = {"workflow_id": WORKFLOW, "version": target.runs.version}
         real |= {"subject": approval["id"], "requested_by": "app", "name": "pay*", "q": "rent", "type": "approval.*"}
         case.query.update({name: real[name] for name in case.query.keys() & real.keys()})

@@ -78,6 +78,7 @@ _BODIES: Final = {
     "outcome": {"fence": 7, "outcome": "failed"},
     "resolve": {"outcome": "release", "reason": "no"},
     "principals": {"name": "app", "kind": "human"},
+    "users": {"name": "alice", "role": "reviewer"},
     "keys": {"principal": "prn_x", "scopes": ["work"]},
     "approvals": {"name": "a"},
     "approve": {"decision": "approved"},

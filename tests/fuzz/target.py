@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from signoff_server import limits
 from signoff_server.app import open_server
 from signoff_server.core.events import SYSTEM
+from signoff_server.core.sign_in import SCOPES
 from signoff_server.settings import Settings
 from signoff_server.world import World
 from tests.fuzz.runs import Runs
@@ -45,7 +46,8 @@ class Target:
                 cwd=folder,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "SIGNOFF_LOG_LEVEL": "error"},
+                # As a developer's own, so that it makes links to sign in by.
+                env={**os.environ, "SIGNOFF_LOG_LEVEL": "error", "SIGNOFF_ENVIRONMENT": "dev"},
             )
         self.log = folder / "server.log"
         assert self._process.stdout is not None
@@ -96,6 +98,12 @@ class Target:
         """The id of an API key that nobody uses."""
         body = {"principal": self.ids["worker"], "scopes": ["work"]}
         made: str = self.post("admin", "/v1/keys", body)["id"]
+        return made
+
+    def spare_user(self) -> str:
+        """The id of somebody who may sign in and never did."""
+        self._made += 1
+        made: str = self.post("admin", "/v1/users", {"name": f"spare-{self._made}", "role": "reviewer"})["id"]
         return made
 
     def ask(self, **body: Any) -> Approval:
@@ -166,4 +174,6 @@ async def _cast(server: Any, name: str) -> tuple[dict[str, str], dict[str, str]]
     for who, (kind, role, scopes) in CAST.items():
         ids[who] = (await people.create(project, SYSTEM, name=who, kind=kind, role=role, owner=None)).id
         keys[who] = (await people.issue(project, SYSTEM, principal=ids[who], scopes=scopes)).text
+        if role in SCOPES:
+            await server.accounts.admit(project, ids[who])
     return ids, keys

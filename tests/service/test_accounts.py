@@ -15,6 +15,7 @@ from signoff_server.app import open_server
 from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
 from signoff_server.core.sign_in import MOST_OF_NETWORK, MOST_OF_PAIR
+from signoff_server.service import passwords
 from signoff_server.service.accounts import Accounts, SignedIn, digest
 from signoff_server.service.rebuild import rebuild
 from signoff_server.settings import Settings
@@ -226,6 +227,15 @@ def test_tries_at_once_are_no_more_than_one_by_one(databases: Databases, project
         every = (project.server.accounts, other) * MOST_OF_PAIR
         found = together(project, *(partial(each.sign_in, project.id, "alice", WRONG, OFFICE) for each in every))
     assert sorted(found) == ["sign_in_locked"] * MOST_OF_PAIR + ["unauthenticated"] * MOST_OF_PAIR
+
+
+def test_what_nobody_had_time_to_look_at_is_no_failure(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen(project)
+    with monkeypatch.context() as busy:
+        busy.setattr(passwords, "_MOST_WAITING", 0)
+        assert [sign_in(project) for _ in range(MOST_OF_PAIR + 1)] == ["unavailable"] * (MOST_OF_PAIR + 1)
+    assert count(project, SIGN_IN_FAILURES) == 0
+    assert isinstance(sign_in(project), SignedIn)
 
 
 # ---------------------------------------------------------------- links

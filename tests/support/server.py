@@ -64,6 +64,7 @@ class RunningServer:
         self.app_key: str = ready["app_key"]
         self.reviewer_key: str = ready["reviewer_key"]
         self.worker_key: str = ready["worker_key"]
+        self.sign_in_url: str | None = ready.get("sign_in_url")
         self.shown_database: str = ready["database"]
         self.pid: int = ready["pid"]
 

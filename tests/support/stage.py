@@ -40,7 +40,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     server = open_server(settings, World())
     line = {"url": server.url, "project": "", "app_key": "", "reviewer_key": "", "worker_key": ""}
-    line |= {"database": asked.database, "pid": str(os.getpid())}
+    line |= {"sign_in_url": "", "database": asked.database, "pid": str(os.getpid())}
     app = SideDoor(build(server), server)
     serving.run(serving.serve(app, server, listener, lambda: print(json.dumps(line), flush=True)))
 

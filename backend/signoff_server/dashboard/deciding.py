@@ -1,6 +1,7 @@
 """Several approvals together: each one put before the reviewer, one word on all of them, and a result for each."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -17,6 +18,9 @@ from signoff_server.store.approvals import ApprovalView
 from signoff_server.web.call import is_id, nobodys
 
 MOST: Final = 50
+# So many characters of JSON are put before somebody on one page; what goes beyond is decided on its own.
+_READ_TOGETHER: Final = 64 * 1024
+_TOO_MUCH: Final = "Together with the others it is too much to read on one page: decide it on its own."
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,12 @@ async def _each(visit: Visit, ids: list[str]) -> list[One]:
         return approvals.views(connection, visit.caller.project, ids)
 
     found = await visit.server.database.read(look) if ids else {}
-    return [_one(visit, id_, found.get(id_)) for id_ in ids]
+    every, room = [], _READ_TOGETHER
+    for id_ in ids:
+        one = _one(visit, id_, found.get(id_))
+        room -= 0 if one.shown is None else len(json.dumps(one.shown))
+        every.append(one if room >= 0 else replace(one, trees={}, why_not=one.why_not or _TOO_MUCH))
+    return every
 
 
 def _one(visit: Visit, approval: str, view: ApprovalView | None) -> One:

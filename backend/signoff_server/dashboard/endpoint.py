@@ -46,10 +46,7 @@ class PageEndpoint:
         try:
             caller = await self._caller(request, token)
             visit = Visit(self._server, request, caller, token, nonce, await self._form(request, token))
-            response = await self._page.handler(visit)
-            if self._page.method != "GET":
-                self._server.world.failpoint("reply.before_send")
-            return response
+            return await self._page.handler(visit)
         except Refusal as refusal:
             return _refused(visit, refusal)
         except Exception:  # noqa: BLE001 - it is logged, and told as our mistake

@@ -236,7 +236,10 @@ def _along(
         from_y, to_y, to_x = bottoms[first + step - 1], tops[first + step], _middle(at, size, name)
         half = (from_y + to_y) // 2
         pieces.append(("C", ((x, half), (to_x, half), (to_x, to_y))))
-        pieces.append(("L", ((to_x, at[name][1] if last else bottoms[first + step]),)))
+        end = at[name][1] if last else bottoms[first + step]
+        # A line of no length has no direction, which the arrow at its end would take.
+        if end != to_y:
+            pieces.append(("L", ((to_x, end),)))
         x = to_x
     return pieces
 
@@ -292,6 +295,4 @@ def _middle(at: Mapping[str, Point], size: Mapping[str, Point], name: str) -> in
 
 
 def _path(pieces: Sequence[_Piece], down: int) -> str:
-    """An arrow head points as the last piece does: one without a length would turn it round."""
-    moving = [piece for at, piece in enumerate(pieces) if at == 0 or piece[1] != pieces[at - 1][1][-1:]]
-    return " ".join(letter + " ".join(f"{x} {y + down}" for x, y in points) for letter, points in moving)
+    return " ".join(letter + " ".join(f"{x} {y + down}" for x, y in points) for letter, points in pieces)

@@ -15,6 +15,8 @@ from signoff.protocol import canonical
 OPEN_MEMBERS: Final = 20
 OPEN_CHARACTERS: Final = 300
 _BRIEF: Final = 120
+# So many places are drawn one by one; a list or object that would go beyond stands as its JSON.
+MOST_PLACES: Final = 2_000
 # Deeper than what is accepted anywhere; a tree is drawn by templates that call themselves.
 _DEEPEST: Final = 40
 
@@ -28,9 +30,9 @@ NOTHING: Final = _Nothing()
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One place. `kind` is that of JSON; `mark` is "new" or "was", with `was` as the beginning of what stood there.
+    """One place. `kind` is that of JSON, or "json" for an object or list that stands as its text.
 
-    `changes` counts the marks here and below.
+    `mark` is "new" or "was", with `was` as the beginning of what stood there; `changes` counts marks, here and below.
     """
 
     kind: str
@@ -56,7 +58,7 @@ class Node:
 
 def tree(value: Any, before: Any = NOTHING, *, compare: bool = False) -> Node:
     """`value` as a tree; with `compare`, its leaves are marked where they differ from `before`."""
-    return _node(None, value, before, compare, 0)
+    return _Planting(compare).node(None, value, before, 0)
 
 
 def removed(before: Any, value: Any) -> list[tuple[str, str]]:
@@ -83,16 +85,31 @@ def line(value: Any, characters: int) -> str:
     return " · ".join(told)
 
 
-def _node(key: str | int | None, value: Any, before: Any, compare: bool, depth: int) -> Node:
-    kind = _kind(value)
-    if kind in ("object", "list") and value and depth < _DEEPEST:
-        children = tuple(_node(name, each, _at(before, name), compare, depth + 1) for name, each in _members(value))
+class _Planting:
+    """Counts the places of a tree while it grows."""
+
+    def __init__(self, compare: bool) -> None:
+        self._compare = compare
+        self._room = MOST_PLACES
+
+    def node(self, key: str | int | None, value: Any, before: Any, depth: int) -> Node:
+        kind = _kind(value)
+        if kind not in ("object", "list") or not value:
+            return self._leaf(kind, key, value, before)
+        if depth >= _DEEPEST or len(value) > self._room:
+            return self._leaf("json", key, value, before)
+        self._room -= len(value)
+        members = _members(value)
+        children = tuple(self.node(name, each, _at(before, name), depth + 1) for name, each in members)
         return Node(kind, key, value, children, changes=sum(child.changes for child in children))
-    if not compare or _same(value, before):
-        return Node(kind, key, value)
-    if before is NOTHING:
-        return Node(kind, key, value, mark="new", changes=1)
-    return Node(kind, key, value, mark="was", was=short(before), changes=1)
+
+    def _leaf(self, kind: str, key: str | int | None, value: Any, before: Any) -> Node:
+        shown = json.dumps(value, ensure_ascii=False) if kind == "json" else value
+        if not self._compare or _same(value, before):
+            return Node(kind, key, shown)
+        if before is NOTHING:
+            return Node(kind, key, shown, mark="new", changes=1)
+        return Node(kind, key, shown, mark="was", was=short(before), changes=1)
 
 
 def _removed(before: Any, value: Any, place: str) -> Iterator[tuple[str, str]]:

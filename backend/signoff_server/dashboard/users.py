@@ -2,14 +2,18 @@
 
 from typing import Final
 
+from pydantic import TypeAdapter
 from starlette.responses import Response
 
+from signoff.protocol import models
 from signoff_server.core.refusals import Refusal
+from signoff_server.dashboard.settings import checked
 from signoff_server.dashboard.visit import Visit, go_to
 from signoff_server.service.accounts import Link
 from signoff_server.web.call import cursor
 
 _LIMIT: Final = 50
+_NEW_USER: Final = TypeAdapter(models.AddUser)
 ROLES: Final = {
     "reviewer": "decides",
     "auditor": "reads everything, changes nothing",
@@ -25,9 +29,8 @@ async def add(visit: Visit) -> Response:
     """The answer to this form, and nothing else ever, holds the link."""
     name, role = visit.said("name").strip(), visit.said("role")
     try:
-        if role not in ROLES:
-            raise Refusal("invalid", "A user is a reviewer, an auditor or an admin.", errors=[("/role", "no role")])
-        user, link = await visit.server.accounts.add(visit.caller, name, role)
+        body = checked(_NEW_USER, {"name": name, "role": role})
+        user, link = await visit.server.accounts.add(visit.caller, body.name, body.role)
     except Refusal as refusal:
         return await _page(visit, refusal, name=name, role=role)
     return await _page(visit, link=link, of=user.name)

@@ -53,6 +53,9 @@ class Accounts:
         self._world = world
         self._passwords = Passwords(world)
 
+    def close(self) -> None:
+        self._passwords.close()
+
     # ------------------------------------------------------------ signing in and out
 
     async def sign_in(self, project: str, name: str, password: str, network: str) -> SignedIn:

@@ -48,6 +48,10 @@ class Passwords:
         """Whether the hash was made with other parameters than are used today."""
         return self._hasher.check_needs_rehash(kept)
 
+    def close(self) -> None:
+        """Whoever waits yet is told nothing; what is being hashed is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
     def _verify(self, kept: str, password: str) -> bool:
         try:
             return self._hasher.verify(kept, _bytes(password))
