@@ -3,25 +3,33 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 
-from signoff_server.dashboard import exports
+from signoff.protocol.visible import is_invisible
+from signoff_server.core.refusals import Refusal
+from signoff_server.dashboard import exports, history
+from signoff_server.dashboard.visit import Visit
 from tests.support.project import Project
 from tests.support.visits import visitor
 
 HOSTILE = (
     *("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\uff1d1", "=cmd|' /C calc'!A0", '=HYPERLINK("http://x")'),
+    *("\u3000=1", "\u00a0=1", "\ufe66x", "\u2212x", "\uff0bx", "\uff0dx", "\uff20x", "\n=1", "\u200b\t=1", "\x00=1"),
+    *("a;=1", "a; =1", 'a;"=1', "a|@x", "a;\uff1d1", ";;=1"),
     *('a"b', "a,b", "a\nb", "a\r\nb", "\u202eevil", "\u200b=1", "\x1b[31m", "'", "", "plain", "1,5", "1e5"),
 )
+SIGNS = ("=", "+", "-", "@", "\u2212", "\ufe66", "\uff0b", "\uff0d", "\uff1d", "\uff20")
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_cell_is_a_formula_or_breaks_its_row(text: str) -> None:
     ((cell, other),) = csv.reader(io.StringIO(exports.table([[text, "x"]])))
     assert other == "x"
-    assert cell.lstrip()[:1] not in ("=", "+", "-", "@", "\uff1d")
-    assert cell.isprintable()
+    for part in re.split("[;|]", cell):
+        assert part.strip(' "\u3000\xa0')[:1] not in SIGNS
+    assert not any(is_invisible(character) for character in cell)
     assert text != "plain" or cell == "plain"
 
 
@@ -62,6 +70,34 @@ def test_the_history_is_exported(project: Project) -> None:
         ("rejected", "alice", "api", "'=no")
     }
     assert json.loads(rows[0]["context"]) == {"a": 59}
+
+
+@pytest.mark.parametrize("text", ["a;b", "x = 1; y = 2", '{"a": "b;c"}', "mail@x.example", "1-2", "Zoë; 名"])
+def test_what_harms_nobody_is_left_as_it_is(text: str) -> None:
+    assert exports.cell(text) == text
+
+
+@pytest.mark.parametrize("path", ["/events.csv", "/events.ndjson", "/history.csv"])
+def test_an_export_breaks_off_when_its_session_ends(
+    project: Project, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(exports, "_PAGE", 1)
+    monkeypatch.setattr(history, "ROWS", 1)
+    for _ in range(3):
+        project.approved()
+    alice, asked = visitor(project, "alice"), []
+    stands = exports._stands
+
+    async def signed_out_meanwhile(visit: Visit) -> None:
+        asked.append(visit)
+        if len(asked) == 2:
+            await visit.server.accounts.sign_out(visit.token)
+        await stands(visit)
+
+    monkeypatch.setattr(exports, "_stands", signed_out_meanwhile)
+    with pytest.raises(Refusal, match="Sign in"):
+        alice.get(path)
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("path", ["/events.csv", "/events.ndjson", "/history.csv"])

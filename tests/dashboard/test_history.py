@@ -57,3 +57,33 @@ def test_history_begins_with_a_word_and_refuses_what_cannot_be(project: Project)
     assert "Nothing was decided yet." in words(alice.get("/history").text)
     for query in ("status=pending", "from=x", "at=x"):
         assert alice.get(f"/history?{query}").status_code == 400
+
+
+def test_history_shows_what_others_wrote_and_nothing_of_it_acts(project: Project) -> None:
+    asked = project.ask(name="x.y", context={"to": "<script>"})
+    project.decide(asked["id"], "rejected", reason="<script>alert(1)</script>\u202e\u200b")
+    auditor = visitor(project, "auditor")
+    page = auditor.get("/history").text.partition("<main")[2]
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert not {"\u202e", "\u200b"} & set(page)
+    asked_for = auditor.get("/history", params={"q": '"><script>'}).text.partition("<main")[2]
+    assert "<script" not in asked_for
+
+
+def test_history_tells_of_what_nobody_decided_and_what_was_withdrawn(project: Project) -> None:
+    late, withdrawn = project.ask(name="late", expires_in=60), project.ask(name="withdrawn")
+    project.call("app", "POST", f"/v1/approvals/{withdrawn['id']}/cancel", json={})
+    project.world.advance(61)
+    project.get(late["id"])
+    told = words(visitor(project, "bob").get("/history").text)
+    assert "withdrawn cancelled by app" in told
+
+
+def test_nobody_reads_history_without_signing_in_nor_another_projects(projects: tuple[Project, Project]) -> None:
+    ours, theirs = projects
+    theirs.decide(theirs.ask(name="their.secret")["id"])
+    assert visitor(ours, None).get("/history").status_code == 303
+    alice = visitor(ours, "alice")
+    for path in ("/history", "/events", "/activity", "/history.csv", "/events.csv", "/events.ndjson"):
+        assert "their.secret" not in alice.get(path).text

@@ -29,11 +29,13 @@ TILES: Final = (
     ("Outcome unknown", ("approval.outcome_unknown", "node.outcome_unknown"), "bad"),
 )
 # What a person wants to hear of as it happens: not each step of each run.
-TELLING: Final = frozenset(
-    {type_ for _, types, _ in TILES for type_ in types}
-    | {"approval.cancelled", "approval.redeemed", "approval.outcome_reported", "approval.resolved"}
-    | {"node.failed", "node.resolved", "execution.cancelled", "policy.changed", "key.issued", "key.revoked"}
-    | {"principal.created", "principal.changed", "workflow.registered"}
+TELLING: Final = tuple(
+    sorted(
+        {type_ for _, types, _ in TILES for type_ in types}
+        | {"approval.cancelled", "approval.redeemed", "approval.outcome_reported", "approval.resolved"}
+        | {"node.failed", "node.resolved", "execution.cancelled", "policy.changed", "key.issued", "key.revoked"}
+        | {"principal.created", "principal.changed", "workflow.registered"}
+    )
 )
 _FEED: Final = 40
 
@@ -72,7 +74,7 @@ def share(ordered: list[int], part: float) -> int | None:
 
 
 def _read(connection: Connection, project: str, since: int) -> Now:
-    everything = Wanted(None, None, None, 1, ledger.end(connection, project) + 1)
+    telling = Wanted(None, None, None, 1, ledger.end(connection, project) + 1, TELLING)
     return Now(
-        activity.since(connection, project, since), trail.part(connection, project, everything, None, _FEED).lines
+        activity.since(connection, project, since), trail.part(connection, project, telling, None, _FEED).lines
     )

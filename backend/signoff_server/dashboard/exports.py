@@ -8,6 +8,7 @@ be seen in a cell is written out.
 import csv
 import io
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final
 
@@ -24,8 +25,12 @@ from signoff_server.web import render
 
 _PAGE: Final = 500
 _ROOM: Final = 1024 * 1024
-# What begins a formula in one spreadsheet or another (OWASP, CSV Injection), full-width signs too.
-_FORMULA: Final = frozenset("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
+# What begins a formula in one spreadsheet or another (OWASP, CSV Injection), and the wide, small, raised and lowered
+# signs that one may read as such.
+_SIGNS: Final = "=+\\-@\u2212\u207a\u207b\u207c\u208a\u208b\u208c\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20"
+_FORMULA: Final = re.compile(rf"[\t\r]|\s*[{_SIGNS}]")
+# Where the spreadsheets of a country part cells by these, what stands behind one begins a cell.
+_PARTED: Final = re.compile(rf'([;|])(?=[\s"\\]*[{_SIGNS}])')
 _EVENT_HEAD: Final = ("seq", "at", "type", "subject", "actor", "kind", "via", "facts", "data")
 _PAST_HEAD: Final = (
     *("id", "name", "status", "requested_by", "requested_at", "decided_by", "kind", "via", "decided_at", "reason"),
@@ -78,8 +83,8 @@ def table(rows: Iterable[Iterable[str]]) -> str:
 
 def cell(text: str) -> str:
     """`text` as no spreadsheet acts on it."""
-    shown = visible(text)
-    return f"'{shown}" if (shown.lstrip() or " ")[0] in _FORMULA or text[:1] in _FORMULA else shown
+    shown = _PARTED.sub(r"\1'", visible(text))
+    return f"'{shown}" if _FORMULA.match(text) or _FORMULA.match(shown) else shown
 
 
 async def _wanted(visit: Visit) -> trail.Wanted:

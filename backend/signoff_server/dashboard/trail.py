@@ -44,11 +44,11 @@ class Wanted:
     actor: str | None
     first: int
     end: int
-    types: frozenset[str] = frozenset()
+    types: tuple[str, ...] = ()
 
     def fits(self, event: Recorded) -> bool:
         """What the database was not asked for."""
-        return self.actor in (None, event.actor.id) and (not self.types or event.type in self.types)
+        return self.actor in (None, event.actor.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,7 @@ def part(connection: Connection, project: str, asked: Wanted, before: int | None
             limit=2 * rows,
             span=upper - lowest,
             room=_ROOM,
+            types=asked.types,
         )
         found += [each for each in stretch.events if asked.fits(each[0])]
         upper = stretch.end

@@ -300,9 +300,10 @@ def stretch_back(
     limit: int,
     span: int,
     room: int,
+    types: tuple[str, ...] = (),
 ) -> Stretch:
     """The ledger's events below `before`, the last one first, cut as `stretch` is. `end` is the lowest `seq` that was
-    looked at, `last` whether that is the beginning of the ledger.
+    looked at, `last` whether that is the beginning of the ledger. `types` are those that are wanted, empty for all.
     """
     upper = min(before, end(connection, project) + 1)
     lower = max(1, upper - span)
@@ -313,7 +314,7 @@ def stretch_back(
         values["pattern"] = like(glob.casefold())
     if subject is not None:
         values["subject"] = subject
-    rows = _before(glob is not None, subject is not None).rows(connection, **values)
+    rows = _before(glob is not None, subject is not None, types).rows(connection, **values)
     fitting = _fitting(rows, room)
     found = [(codec.decode(envelope), codec.unseal(payload)) for envelope, payload in rows[:fitting]]
     reached = lower if fitting == len(rows) < limit else found[-1][0].seq
@@ -321,11 +322,13 @@ def stretch_back(
 
 
 @cache
-def _before(by_type: bool, by_subject: bool) -> Statement:
+def _before(by_type: bool, by_subject: bool, types: tuple[str, ...]) -> Statement:
     columns = EVENTS.c
     statement = select(columns.envelope, columns.payload).where(
         columns.project == _PROJECT, columns.seq >= bindparam("lower"), columns.seq < bindparam("upper")
     )
+    if types:
+        statement = statement.where(columns.type.in_([bindparam(f"type_{at}", of) for at, of in enumerate(types)]))
     return Statement(_of_sort(statement, by_type, by_subject).order_by(columns.seq.desc()).limit(bindparam("most")))
 
 
