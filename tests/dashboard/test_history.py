@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from signoff_server.dashboard import history
 from tests.support.project import Project
 from tests.support.visits import visitor, words
 
@@ -50,6 +51,27 @@ def test_history_is_paged(project: Project, query: str) -> None:
     second = alice.get(older[1].replace("&amp;", "&")).text
     shown = [id_ for page in (first, second) for id_ in re.findall(r'data-href="/approvals/(apr_\w+)"', page)]
     assert shown == made[::-1]
+
+
+@pytest.mark.parametrize("query", ["name=old", "q=old", "by=agent", "by=agent&decider=bob"])
+def test_a_search_looks_at_so_many_and_goes_on_at_the_next_page(
+    project: Project, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    monkeypatch.setattr(history, "_SPAN", 3)
+    old = project.ask("agent", name="old")["id"]
+    project.decide(old, "rejected", "bob")
+    for _ in range(7):
+        project.approved(name="new")
+    alice, pages, path = visitor(project, "alice"), [], f"/history?{query}"
+    while len(pages) < 5:
+        pages.append(alice.get(path).text)
+        older = re.search(r'href="([^"]+)">Older', pages[-1])
+        if older is None:
+            break
+        path = older[1].replace("&amp;", "&")
+    assert ["there may be older ones" in words(page) for page in pages] == [True, True, False]
+    assert f'data-href="/approvals/{old}"' in pages[-1]
+    assert old in alice.get(f"/history.csv?{query}").text
 
 
 def test_history_begins_with_a_word_and_refuses_what_cannot_be(project: Project) -> None:

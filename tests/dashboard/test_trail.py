@@ -96,6 +96,15 @@ def test_the_trail_is_endless(project: Project) -> None:
     assert seen == asked[::-1]
 
 
+@pytest.mark.parametrize("text", ['"' * 4_000, "名" * 4_000, "\u202e" * 1_000])
+def test_a_page_of_long_events_stays_small_and_says_what_it_left_out(project: Project, text: str) -> None:
+    for _ in range(50):
+        project.ask(context={"text": text})
+    page = visitor(project, "alice").get("/events")
+    assert len(page.content) <= 100 * 1024
+    assert "more characters; all of it is in the export." in page.text
+
+
 def test_what_is_new_comes_above_an_open_page(project: Project) -> None:
     project.ask(name="before")
     alice = visitor(project, "alice")

@@ -75,6 +75,4 @@ def share(ordered: list[int], part: float) -> int | None:
 
 def _read(connection: Connection, project: str, since: int) -> Now:
     telling = Wanted(None, None, None, 1, ledger.end(connection, project) + 1, TELLING)
-    return Now(
-        activity.since(connection, project, since), trail.part(connection, project, telling, None, _FEED).lines
-    )
+    return Now(activity.since(connection, project, since), trail.part(connection, project, telling, None, _FEED).lines)

@@ -21,6 +21,8 @@ _DAY: Final = 86_400_000
 # Who decided stands in no index: so many are looked at for a page, and the next page goes on from there.
 _CHUNK: Final = 200
 _MOST_CHUNKS: Final = 5
+# Nor do texts, globs and requesters: so many are looked at for a page.
+_SPAN: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,18 @@ def read(connection: Connection, project: str, asked: dict[str, str], before: in
         until=until,
         before=before,
     )
-    if not asked["decider"]:
+    if asked["name"] or asked["by"] or asked["q"]:
+        wanted = replace(wanted, above=approvals.floor(connection, project, before, _SPAN))
+    past = _page(connection, project, wanted, asked["decider"])
+    if past.following is None and wanted.above is not None:
+        return Past(past.views, wanted.above + 1)
+    return past
+
+
+def _page(connection: Connection, project: str, wanted: Filter, decider: str) -> Past:
+    if not decider:
         return Past(*approvals.search(connection, project, wanted, ROWS))
-    return _decided_by(connection, project, wanted, asked["decider"])
+    return _decided_by(connection, project, wanted, decider)
 
 
 def _decided_by(connection: Connection, project: str, wanted: Filter, decider: str) -> Past:

@@ -14,6 +14,7 @@ from signoff_server.core.execution_state import Execution
 from signoff_server.core.refusals import Refusal
 from signoff_server.dashboard.history import asked_for, moments
 from signoff_server.dashboard.sentences import TONES, sentence
+from signoff_server.dashboard.text import seen_lines
 from signoff_server.dashboard.visit import Visit
 from signoff_server.store import ledger, principals
 from signoff_server.web.call import cursor, is_id
@@ -22,8 +23,11 @@ ROWS: Final = 50
 FIELDS: Final = ("type", "subject", "actor", "from", "to")
 # So many events are looked at for a page, whatever the filters let through.
 SPAN: Final = 10_000
+# Who acted stands in no column: each event has to be read.
+_SPAN_OF_ACTOR: Final = 2_000
 _ROOM: Final = 512 * 1024
-_DATA: Final = 1_200
+# Bytes of HTML for the facts of an event, and as many for its data, so that a page of them stays small.
+_ROOM_OF_JSON: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Line:
     event: Recorded
     told: Markup
     tone: str
-    data: str
+    data: Markup
     erased: bool
 
 
@@ -107,7 +111,7 @@ def part(connection: Connection, project: str, asked: Wanted, before: int | None
     """The events below `before`, the last one first."""
     upper = asked.end if before is None else min(before, asked.end)
     found: list[tuple[Recorded, dict[str, Any] | None]] = []
-    lowest = max(asked.first, upper - SPAN)
+    lowest = max(asked.first, upper - (SPAN if asked.actor is None else _SPAN_OF_ACTOR))
     while len(found) < rows and upper > lowest:
         stretch = ledger.stretch_back(
             connection,
@@ -132,7 +136,7 @@ def lines(connection: Connection, project: str, events: list[tuple[Recorded, dic
     names = principals.names(connection, {event.actor.id for event, _ in events if event.actor.id is not None})
     titles = _titles(connection, project, {event.subject for event, _ in events})
     return [
-        Line(event, sentence(event, names, titles), TONES.get(event.type, ""), _text(event, data), data is None)
+        Line(event, sentence(event, names, titles), TONES.get(event.type, ""), _drawn(event, data), data is None)
         for event, data in events
     ]
 
@@ -148,9 +152,17 @@ def _titles(connection: Connection, project: str, subjects: set[str]) -> dict[st
     return titles | principals.names(connection, people)
 
 
-def _text(event: Recorded, data: dict[str, Any] | None) -> str:
-    """Facts and data as JSON, cut where they are long; a cut is said."""
-    text = json.dumps({"facts": dict(event.facts), "data": data}, ensure_ascii=False, indent=2)
-    if len(text) <= _DATA:
-        return text
-    return f"{text[:_DATA]}\n… {len(text) - _DATA} more characters; all of it is in the export."
+def _drawn(event: Recorded, data: dict[str, Any] | None) -> Markup:
+    """Facts and data as JSON, each with room of its own: neither pushes the other out of sight."""
+    return Markup("\n").join(_cut({name: value}) for name, value in (("facts", dict(event.facts)), ("data", data)))
+
+
+def _cut(value: dict[str, Any]) -> Markup:
+    """JSON, cut where it is long; a cut is said."""
+    text = json.dumps(value, ensure_ascii=False, indent=1)
+    cut = text[:_ROOM_OF_JSON]
+    while len((drawn := seen_lines(cut)).encode()) > _ROOM_OF_JSON:
+        cut = cut[: len(cut) * 9 // 10]
+    if len(cut) == len(text):
+        return drawn
+    return drawn + f"\n… {len(text) - len(cut)} more characters; all of it is in the export."

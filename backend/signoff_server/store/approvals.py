@@ -54,8 +54,9 @@ class ApprovalView:
 class Filter:
     """`requested_by` is a principal's id or name; `before` a `seq`; the globs are case-blind.
 
-    `in_a_run` asks for those of workflows, or for all but those; `since` and `until` bound when they were asked for, in
-    milliseconds; `among` are ids; `closed` asks for those that are no longer pending.
+    `above` is a `seq` that they lie above. `in_a_run` asks for those of workflows, or for all but those; `since` and
+    `until` bound when they were asked for, in milliseconds; `among` are ids; `closed` asks for those that are no longer
+    pending.
     """
 
     status: str | None = None
@@ -70,6 +71,7 @@ class Filter:
     until: int | None = None
     among: tuple[str, ...] | None = None
     closed: bool = False
+    above: int | None = None
 
 
 def project(connection: Connection, project_id: str, changes: Sequence[ledger.Change]) -> None:
@@ -147,6 +149,16 @@ def soonest(
     return _shown(connection, project_id, rows[:limit]), following
 
 
+def floor(connection: Connection, project_id: str, before: int | None, rows: int) -> int | None:
+    """The `seq` that so many approvals lie above, counted down from `before`; None where there are not so many."""
+    columns = APPROVALS.c
+    statement = select(columns.seq).where(columns.project == project_id)
+    if before is not None:
+        statement = statement.where(columns.seq < before)
+    found = connection.execute(statement.order_by(columns.seq.desc()).offset(rows).limit(1)).scalar()
+    return None if found is None else int(found)
+
+
 def pending(connection: Connection, project_id: str) -> int:
     """How many wait for a decision."""
     return int(connection.execute(_PENDING, {"project": project_id}).scalar_one())
@@ -194,6 +206,8 @@ def _bounds(connection: Connection, project_id: str, wanted: Filter) -> Iterator
     """When they were asked for: by `seq`, which the indexes know."""
     if wanted.before is not None:
         yield APPROVALS.c.seq < wanted.before
+    if wanted.above is not None:
+        yield APPROVALS.c.seq > wanted.above
     if wanted.since is not None:
         yield APPROVALS.c.seq >= ledger.first_since(connection, project_id, wanted.since)
     if wanted.until is not None:
