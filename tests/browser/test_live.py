@@ -114,8 +114,8 @@ def test_a_burst_of_requests_leaves_the_page_free_and_small(site: Site, visits: 
     quiet(page)
     page.evaluate(_PROBE)
     site.stage("pending", project=site.id, principal=site.ids["app"], name="burst.of", count=_BURST)
-    expect(page.locator("main")).to_contain_text("burst.of-", timeout=_PATIENCE)
-    quiet(page)
+    expect(page).to_have_title(f"({_BURST}) Pending · signoff", timeout=_PATIENCE)
+    expect(page.locator("main")).to_contain_text("burst.of-")
     assert page.evaluate("window.longest") < _BLOCKED_MS
     assert len(page.content().encode()) <= _PAGE_BYTES
 
