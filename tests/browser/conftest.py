@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser import chromium
+from tests.browser.content import Content, furnish
 from tests.browser.site import Site
 from tests.browser.watch import Visits
 from tests.conftest import missing
@@ -34,6 +35,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """One server for the tests of this process: each has a project of its own on it."""
     with RunningServer(tmp_path_factory.mktemp("served"), code=stage.CODE, env=stage.ENVIRONMENT) as server:
         yield server
+
+
+@pytest.fixture(scope="package")
+def furnished(served: RunningServer) -> Iterator[tuple[Site, Content]]:
+    """A project in which something happened, for those who only look."""
+    with Site(served, "furnished") as made:
+        yield made, furnish(made)
 
 
 @pytest.fixture

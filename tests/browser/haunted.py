@@ -1,9 +1,11 @@
 """A project in which every text that somebody else can write is one of `tests.support.hostile`."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from signoff_server.dashboard.text import seen
 from tests.browser.content import work
 from tests.browser.site import Site
 from tests.support.hostile import HOSTILE
@@ -20,6 +22,9 @@ nodes:
   second: {type: tool, tool_ref: haunted.second, input: {said: "${{ input.said }}"}, next: end}
 policy: {require_approval_for: ["haunted.second"]}
 """
+# Characters of HTML that a page gives to a value, less what stands around each; and more than it draws as a tree.
+_DRAWN: Final = 8_000
+_FILLER: Final = "x" * 1_500
 # What the API takes for a text that must not be empty.
 SAYABLE: Final = tuple(text for text in HOSTILE if text.strip())
 KEYS: Final = tuple(text for text in HOSTILE if len(text.encode()) <= _KEY_BYTES)
@@ -82,16 +87,29 @@ def reasons(site: Site, planted: Sequence[Planted]) -> None:
         site.decide(each.id, "rejected", "bob", reason=each.texts[0])
 
 
-def runs(site: Site, size: int = 60) -> list[Planted]:
-    """Every string as an input and an output of a run that waits for a decision."""
+def runs(site: Site) -> list[Planted]:
+    """Every string as an input and an output of a run that waits for a decision, so many that they stand as JSON."""
     site.register(WORKFLOW)
     planted = []
-    for texts in pieces(HOSTILE, size):
-        run = site.run("haunted", said=list(texts))
-        work(site, "haunted.first", output={"heard": list(texts)})
+    for texts in _as_much_as_is_drawn(HOSTILE):
+        given = [*texts, _FILLER]
+        run = site.run("haunted", said=given)
+        work(site, "haunted.first", output={"heard": given})
         site.settled(run)
         planted.append(Planted(run, texts))
     return planted
+
+
+def _as_much_as_is_drawn(texts: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    gathered: list[str] = []
+    room = _DRAWN
+    for text in texts:
+        room -= len(seen(json.dumps(text, ensure_ascii=False)))
+        if room < 0:
+            yield tuple(gathered)
+            gathered, room = [], _DRAWN - len(seen(json.dumps(text, ensure_ascii=False)))
+        gathered.append(text)
+    yield tuple(gathered)
 
 
 def failures(site: Site, count: int) -> list[Planted]:
@@ -103,3 +121,26 @@ def failures(site: Site, count: int) -> list[Planted]:
         work(site, "haunted.first", fails=text)
         planted.append(Planted(run, (text,)))
     return planted
+
+
+def described(site: Site, texts: Sequence[str]) -> str:
+    """The id of a workflow that says these texts of its input, of itself and of where its nodes lead."""
+    fields = {f"field_{at}": {"type": "string", "title": text, "description": text} for at, text in enumerate(texts)}
+    fields["choice"] = {"enum": list(texts)}
+    branches = [{"when": f"input.choice == {json.dumps(text)}", "next": "pay"} for text in texts[:10]]
+    whole = {
+        "workflow": {
+            "id": "described",
+            "version": "1.0.0",
+            "start": "way",
+            "description": " ".join(texts[:3]),
+            "input_schema": {"type": "object", "properties": fields, "description": texts[0]},
+        },
+        "nodes": {
+            "way": {"type": "condition", "branches": branches, "default": "pay"},
+            "pay": {"type": "tool", "tool_ref": "pay", "next": "end"},
+        },
+    }
+    # Whatever is JSON is YAML too.
+    site.register(json.dumps(whole))
+    return "described"

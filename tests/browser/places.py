@@ -14,6 +14,9 @@ PLACES: Final[Mapping[str, Addresses]] = {
     "/approvals/{id}": lambda _site, content: tuple(f"/approvals/{each}" for each in content.approvals.values()),
     "/approvals/{id}/raw": lambda _site, content: (f"/approvals/{content.approvals['paid']}/raw",),
     "/decide": lambda _site, content: ("/decide?" + "&".join(f"id={each}" for each in content.approvals.values()),),
+    "/history": lambda _site, _content: ("/history", "/history?status=expired"),
+    "/events": lambda _site, content: ("/events", f"/events?subject={content.approvals['paid']}", "/events?type=x"),
+    "/activity": lambda _site, _content: ("/activity",),
     "/runs": lambda _site, _content: ("/runs", "/runs?status=failed", "/runs?status=cancelled"),
     "/runs/{id}": lambda _site, content: tuple(f"/runs/{each}" for each in content.runs.values()),
     "/runs/{id}/nodes/{node}": lambda _site, content: (
@@ -36,5 +39,14 @@ PLACES: Final[Mapping[str, Addresses]] = {
     "/settings/users": lambda _site, _content: ("/settings/users",),
     "/settings/policy": lambda _site, _content: ("/settings/policy", "/settings/policy?name=payments.wire"),
 }
-# Answered to programs and to the browser itself; a part of a page is looked at in its page.
-NO_PAGES: Final = frozenset({"/live", "/static/{digest}/{name}", "/approvals/{id}/standing"})
+# Answered to programs and to the browser itself, or taken along; a part of a page is looked at in its page.
+NO_PAGES: Final = frozenset(
+    {
+        "/live",
+        "/static/{digest}/{name}",
+        "/approvals/{id}/standing",
+        "/history.csv",
+        "/events.csv",
+        "/events.ndjson",
+    }
+)

@@ -33,8 +33,8 @@ PICTURES: Final = {
     "approval-light": Picture(lambda content: f"/approvals/{content.approvals['new_payee']}"),
     "approval-phone": Picture(lambda content: f"/approvals/{content.approvals['database.migrate']}", "dark", PHONE),
     "run-light": Picture(lambda content: f"/runs/{content.runs['parked']}"),
-    # "activity-dark": Picture(lambda _content: "/activity", "dark"),
-    # "history-light": Picture(lambda _content: "/history"),
+    "activity-dark": Picture(lambda _content: "/activity", "dark"),
+    "history-light": Picture(lambda _content: "/history"),
 }
 
 

@@ -1,12 +1,14 @@
 """Signing in and out in a browser, with script and without."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.site import Site
 from tests.browser.watch import Visits
+from tests.support.server import RunningServer
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
@@ -37,3 +39,11 @@ def test_whoever_signs_out_is_out_in_every_window(site: Site, visits: Visits) ->
     expect(page).to_have_url(re.compile("/sign-in$"))
     other.goto("/")
     expect(other).to_have_url(re.compile("/sign-in"))
+
+
+def test_the_link_that_dev_prints_opens_the_dashboard(visits: Visits, tmp_path: Path) -> None:
+    with RunningServer(tmp_path) as server:
+        page = visits.open_at(server.url, server.sign_in_url.removeprefix(server.url))
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", level=1, name="Pending")).to_be_visible()
+        expect(page.get_by_role("link", name="Settings")).to_be_visible()

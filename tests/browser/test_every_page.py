@@ -3,18 +3,19 @@
 Rules: WCAG 2.2, levels A and AA, as axe-core knows them.
 """
 
-from typing import Any, Final
+from collections.abc import Sequence
+from itertools import chain, product, repeat
+from typing import Any, Final, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from signoff_server.dashboard.pages import PAGES
-from tests.browser.content import Content, furnish
+from tests.browser.content import Content
 from tests.browser.places import NO_PAGES, PLACES
 from tests.browser.site import Site
 from tests.browser.watch import PHONE, WIDE, Visits
-from tests.support.server import RunningServer
 
 _TAGS: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 # The size of targets is not checked unless it is asked for.
@@ -23,14 +24,12 @@ _OPTIONS: Final = {
     "rules": {"target-size": {"enabled": True}},
     "resultTypes": ["violations"],
 }
+# Theme and size. The first address of a page is looked at in every way, the others in two.
+_Look = tuple[Literal["light", "dark"], Any]
+_EVERY: Final[Sequence[_Look]] = tuple(product(("light", "dark"), (WIDE, PHONE)))
+_SOME: Final[Sequence[_Look]] = (("light", WIDE), ("dark", PHONE))
 # WCAG 2.2, 1.4.10: content reflows at 320 CSS pixels.
 _NARROW: Final = {"width": 320, "height": 640}
-
-
-@pytest.fixture(scope="module")
-def furnished(served: RunningServer) -> Any:
-    with Site(served, "furnished") as site:
-        yield site, furnish(site)
 
 
 def test_no_page_is_left_out() -> None:
@@ -47,25 +46,24 @@ def test_nobody_is_kept_out(browser: Browser, furnished: tuple[Site, Content], p
     context.add_cookies([{"name": name, "value": value, "url": site.url}])
     page = context.new_page()
     found = []
-    for address in PLACES[place](site, content):
+    for address, looks in zip(PLACES[place](site, content), chain((_EVERY,), repeat(_SOME)), strict=False):
         page.goto(address)
-        found += [f"{address}: {fault}" for fault in _faults(page)]
+        found += [f"{address}: {fault}" for fault in _faults(page, looks)]
     context.close()
     assert not found, "\n".join(found)
 
 
-def _faults(page: Page) -> list[str]:
+def _faults(page: Page, looks: Sequence[_Look]) -> list[str]:
     axe, found = Axe(), []
-    for theme in ("light", "dark"):
+    for theme, size in looks:
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        for size in (WIDE, PHONE):
-            page.set_viewport_size(size)
-            results = axe.run(page, options=_OPTIONS).response["violations"]
-            found += [
-                f"{theme}, {size['width']} px: {each['id']}: {node['target']} {node['failureSummary']}"
-                for each in results
-                for node in each["nodes"]
-            ]
+        page.set_viewport_size(size)
+        results = axe.run(page, options=_OPTIONS).response["violations"]
+        found += [
+            f"{theme}, {size['width']} px: {each['id']}: {node['target']} {node['failureSummary']}"
+            for each in results
+            for node in each["nodes"]
+        ]
     return found
 
 

@@ -64,20 +64,28 @@ class Visits:
 
     def open(self, site: Site, who: str | None, path: str | None = "/", **options: Any) -> Page:
         """A page in a new window of somebody who is signed in, or of nobody in particular; options of a context."""
-        context = self._browser.new_context(**{"viewport": WIDE, "base_url": site.url, "locale": "en", **options})
-        self._watches.append(Watch(context, site.url))
+        page = self._window(site.url, options)
         if who is not None:
             name, value = site.session(who)
-            context.add_cookies(
-                [{"name": name, "value": value, "url": site.url, "httpOnly": True, "sameSite": "Strict"}]
-            )
-        page = context.new_page()
+            cookie = {"name": name, "value": value, "url": site.url, "httpOnly": True, "sameSite": "Strict"}
+            page.context.add_cookies([cookie])
         if path is not None:
             page.goto(path)
         return page
 
+    def open_at(self, url: str, path: str) -> Page:
+        """A page of another server in a new window."""
+        page = self._window(url, {})
+        page.goto(path)
+        return page
+
     def watch(self, page: Page) -> Watch:
         return next(watch for watch in self._watches if watch.context == page.context)
+
+    def _window(self, url: str, options: dict[str, Any]) -> Page:
+        context = self._browser.new_context(**{"viewport": WIDE, "base_url": url, "locale": "en", **options})
+        self._watches.append(Watch(context, url))
+        return context.new_page()
 
     def close(self) -> None:
         """Raises `AssertionError` for whatever went wrong in any of them."""

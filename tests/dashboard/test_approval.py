@@ -161,13 +161,29 @@ def test_whether_somebody_waits_is_told(project: Project) -> None:
 
 def test_an_approval_of_a_run_leads_to_it(project: Project) -> None:
     run = parked(project)
-    (one,) = project.call("alice", "GET", f"/v1/executions/{run['id']}/approvals").json()["pending"]
-    html = page(project, one["approval_id"])
+    approval = asked_by(project, run)
+    html = page(project, approval)
     assert f'href="/runs/{run["id"]}"' in html
     assert "node pay , tool payments.submit" in words(html).replace("pay, tool", "pay , tool")
     assert "The run stands at this node" in words(html)
-    assert leads_to(send(visitor(project, "alice"), one["approval_id"], "approved")).endswith(one["approval_id"])
-    assert project.get(one["approval_id"])["status"] == "approved"
+    assert leads_to(send(visitor(project, "alice"), approval, "approved")) == f"/approvals/{approval}"
+    assert project.get(approval)["status"] == "approved"
+
+
+def test_a_run_is_compared_by_what_it_would_do_and_not_by_its_id(project: Project) -> None:
+    first = asked_by(project, parked(project, given={"amount": "1.00"}))
+    project.decide(first)
+    assert "The same as the last approved" in words(page(project, asked_by(project, parked(project))))
+    other = asked_by(project, parked(project, given={"amount": "2.00"}))
+    told = words(page(project, other))
+    assert "amount: 2.00 was 1.00" in told
+    assert "1 different" in told
+
+
+def asked_by(project: Project, run: dict[str, Any]) -> str:
+    """The approval that a run waits for."""
+    (one,) = project.call("alice", "GET", f"/v1/executions/{run['id']}/approvals").json()["pending"]
+    return str(one["approval_id"])
 
 
 # ------------------------------------------------------------ deciding

@@ -209,6 +209,14 @@ def test_what_is_too_large_to_be_looked_at_is_not_drawn() -> None:
     assert draw(workflow(source)) is None
 
 
+def test_nor_is_what_has_more_ways_than_can_be_followed() -> None:
+    names = [f"n{at}" for at in range(20)]
+    branches = ", ".join(f'{{when: "input.x == {at}", next: {name}}}' for at, name in enumerate(names))
+    lines = [f"  {name}: {{type: condition, branches: [{branches}]}}" for name in names]
+    source = "workflow: {id: web, version: 1.0.0, start: n0}\nnodes:\n" + "\n".join(lines)
+    assert draw(workflow(source)) is None
+
+
 HOSTILE: Final = """
 workflow: {id: hostile, version: 1.0.0, start: check}
 nodes:

@@ -121,6 +121,19 @@ def test_a_run_is_drawn_and_told_with_all_that_it_waits_for(project: Project) ->
     assert len(page.text) < 100_000
 
 
+def test_no_page_of_a_run_grows_with_what_was_written_in_it(project: Project) -> None:
+    hidden = "\u202e" * 1_900
+    given = {"amount": "\u202e" * 5_000, "more": ["\u202e" * 200] * 50}
+    run = parked(project, given=given)["id"]
+    project.decide(pending(project, run), "rejected", reason=hidden)
+    alice = visitor(project, "alice")
+    for path in ("/runs", f"/runs/{run}", f"/runs/{run}/nodes/pay"):
+        page = alice.get(path)
+        assert page.status_code == 200
+        assert len(page.content) < 100_000
+        assert "\u202e" not in page.text
+
+
 def test_what_happened_has_pages(project: Project) -> None:
     source = "\n".join(
         [

@@ -206,6 +206,11 @@ def test_a_choice_is_one_of_those_offered() -> None:
     assert one({"const": {"k": 1}}, "0") == {"k": 1}
 
 
+def test_of_too_many_choices_one_is_written_as_json() -> None:
+    many = {"enum": [f"c{at}" for at in range(101)]}
+    assert one(many, '"c7"') == "c7"
+
+
 def test_a_group_that_may_be_left_out_is_asked_for_once_it_is_begun() -> None:
     inner = {"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}, "b": {"type": "string"}}}
     made = form({"type": "object", "properties": {"g": inner}})

@@ -155,6 +155,8 @@ async def _page(
 def _compared(shown: dict[str, Any], before: ApprovalView | None) -> dict[str, Any]:
     """Trees of arguments and context, marked where they differ from the last approved request of this name."""
     old = None if before is None else facts(before)
+    if old is not None and shown["source"]["execution_id"] is not None:
+        old = {**old, "context": _as_of_this_run(old["context"], shown)}
     known = old is not None and not old["erased"]
     found: dict[str, Any] = {"before": old if known else None, "removed": []}
     for member in ("arguments", "context"):
@@ -165,6 +167,14 @@ def _compared(shown: dict[str, Any], before: ApprovalView | None) -> dict[str, A
         found["removed"] += [(f"{member}{place}", text) for place, text in gone]
     found["changes"] = sum(node.changes for member in ("arguments", "context") if (node := found[member]))
     return found
+
+
+def _as_of_this_run(context: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
+    """Each run has an id of its own, and that is no difference to be told of."""
+    run = shown["source"]["execution_id"]
+    if "execution_id" not in context or shown["context"].get("execution_id") != run:
+        return context
+    return {**context, "execution_id": run}
 
 
 async def _standing(visit: Visit, view: ApprovalView) -> dict[str, Any]:

@@ -14,10 +14,12 @@ from signoff_server.core.graph import Condition, Definition, HumanApproval, Node
 from signoff_server.dashboard.layers import ACROSS, DOWN, Line, Link, Placed, Point, place
 
 MAX_NODES: Final = 60
+MAX_WAYS: Final = 150
 WIDE: Final = 188
 HIGH: Final = 62
 _MOST: Final = 24
 _LABEL: Final = 20
+_WHOLE: Final = 200
 _EDGE: Final = 12
 _FRAME: Final = 14
 _DOT: Final = 12
@@ -62,7 +64,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """`source` and `target` are ids of boxes; `label` is short, `whole` is all of it. `taken`: a run went this way."""
+    """`source` and `target` are ids of boxes; `label` is short, `whole` is more of it. `taken`: a run went this way."""
 
     source: str
     target: str
@@ -118,6 +120,8 @@ def draw(
     `BEGIN` stands for where it begins, `END` for the end of a branch and of all.
     """
     if len(definition.nodes) > MAX_NODES:
+        return None
+    if sum(len({target for target, _ in ways(node)}) for node in definition.nodes.values()) > MAX_WAYS:
         return None
     sheet = _level(definition, definition.start, None, "")
     went = _went(sheet.edges, frozenset(taken))
@@ -314,7 +318,7 @@ def _words(words: list[str]) -> tuple[str, str]:
     """What is written on a way, and all that would be."""
     told = [visible(word) for word in words if word]
     whole = " or ".join(told)
-    return _cut(whole, _LABEL), whole
+    return _cut(whole, _LABEL), _cut(whole, _WHOLE)
 
 
 def _short(text: str, most: int) -> str:

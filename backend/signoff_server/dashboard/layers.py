@@ -5,6 +5,7 @@ touch: what is put side by side, or one below the other, is placed by its size. 
 the right.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -69,12 +70,17 @@ def place(start: str, sizes: Mapping[str, Point], links: Sequence[Link]) -> Plac
     lanes = {index: width + _LANE * (lane + 1) for lane, index in enumerate(sorted(back))}
     tops, bottoms = _bands(heights)
     lines = []
+    parts = _label_parts(rows, links)
     for index, link in enumerate(links):
         if index in back:
             between = bottoms[layer[link.source]], tops[layer[link.target]]
             lines.append(_around(at, rows.size, link, lanes[index], between))
         else:
-            lines.append(_along(at, rows.size, rows.chains[index], layer[link.source], (tops, bottoms)))
+            chain = rows.chains[index]
+            pieces = _along(at, rows.size, chain, layer[link.source], (tops, bottoms))
+            gap = bottoms[layer[link.source]], tops[layer[link.source] + 1]
+            ends = _middle(at, rows.size, chain[0]), _middle(at, rows.size, chain[1])
+            lines.append((pieces, _on_curve(parts[index], ends, gap)))
     extra = _LANE * (len(back) + 1) if back else 0
     # The label of such a line stands at its right.
     extra += max((links[index].room for index in back), default=0)
@@ -192,9 +198,10 @@ def _coordinates(rows: _Rows) -> tuple[dict[str, Point], list[int], int]:
     width, top = max(widths), 0
     at = {}
     for row, wide, high in zip(rows.rows, widths, heights, strict=True):
+        # A small box beside a large one stands at its top, next to what leads there.
         x = (width - wide) // 2
         for name in row:
-            at[name] = (x, top + (high - rows.size[name][1]) // 2)
+            at[name] = (x, top)
             x += rows.size[name][0] + ACROSS
         top += high + DOWN
     return at, heights, width
@@ -219,25 +226,45 @@ def _along(
     chain: Sequence[str],
     first: int,
     bands: tuple[Sequence[int], Sequence[int]],
-) -> tuple[list[_Piece], Point]:
+) -> list[_Piece]:
     """Down through the gaps between the layers; straight where it passes one."""
     tops, bottoms = bands
     x, y = _middle(at, size, chain[0]), at[chain[0]][1] + size[chain[0]][1]
     pieces: list[_Piece] = [("M", ((x, y),)), ("L", ((x, bottoms[first]),))]
-    label = (0, 0)
     for step, name in enumerate(chain[1:], start=1):
         last = step == len(chain) - 1
         from_y, to_y, to_x = bottoms[first + step - 1], tops[first + step], _middle(at, size, name)
         half = (from_y + to_y) // 2
         pieces.append(("C", ((x, half), (to_x, half), (to_x, to_y))))
-        if step == 1:
-            label = ((x + to_x) // 2, half)
         end = at[name][1] if last else bottoms[first + step]
         # A line of no length has no direction, which the arrow at its end would take.
         if end != to_y:
             pieces.append(("L", ((to_x, end),)))
         x = to_x
-    return pieces, label
+    return pieces
+
+
+def _label_parts(rows: _Rows, links: Sequence[Link]) -> dict[int, float]:
+    """How far along the first piece of each line its label stands: away from where lines with labels meet."""
+    ends = {index: (chain[0], chain[1]) for index, chain in rows.chains.items() if links[index].room}
+    leaving = Counter(source for source, _ in ends.values())
+    arriving = Counter(target for _, target in ends.values())
+    parts = dict.fromkeys(rows.chains, 0.5)
+    for index, (source, target) in ends.items():
+        if arriving[target] == 1:
+            parts[index] = 0.65
+        elif leaving[source] == 1:
+            parts[index] = 0.35
+    return parts
+
+
+def _on_curve(part: float, across: Point, down: Point) -> Point:
+    """A point of the curve from a box to the next layer (a cubic Bézier whose inner points stand halfway down)."""
+    rest = 1 - part
+    sideways = 3 * rest * part**2 + part**3
+    deep = 1.5 * rest * part + part**3
+    (x, to_x), (y, to_y) = across, down
+    return x + round((to_x - x) * sideways), y + round((to_y - y) * deep)
 
 
 def _around(
@@ -268,6 +295,4 @@ def _middle(at: Mapping[str, Point], size: Mapping[str, Point], name: str) -> in
 
 
 def _path(pieces: Sequence[_Piece], down: int) -> str:
-    """An arrow head points as the last piece does: one without a length would turn it round."""
-    moving = [piece for at, piece in enumerate(pieces) if at == 0 or piece[1] != pieces[at - 1][1][-1:]]
-    return " ".join(letter + " ".join(f"{x} {y + down}" for x, y in points) for letter, points in moving)
+    return " ".join(letter + " ".join(f"{x} {y + down}" for x, y in points) for letter, points in pieces)

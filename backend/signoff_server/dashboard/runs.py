@@ -87,6 +87,8 @@ async def _run(visit: Visit, run: str, refusal: Refusal | None = None, reason: s
         _ways(visit, run, view),
     )
     begin = cursor(visit.asked("nodes") or None) or 0
+    visited = {node.node for node in view.nodes}
+    ahead = [name for name in definition.nodes if name not in visited]
     return visit.page(
         "run.html",
         200 if refusal is None else refusal.status,
@@ -96,6 +98,8 @@ async def _run(visit: Visit, run: str, refusal: Refusal | None = None, reason: s
         links={node.node: f"/runs/{run}/nodes/{node.node}" for node in view.nodes},
         rows=view.nodes[begin : begin + _NODES],
         more_nodes=begin + _NODES if len(view.nodes) > begin + _NODES else None,
+        ahead=ahead[:_NODES],
+        more_ahead=max(0, len(ahead) - _NODES),
         waits=_waits(view),
         failure=failure(view),
         approvals=approvals,

@@ -116,9 +116,9 @@ def _field(pointer: str, name: str, part: Any, root: Mapping[str, Any], *, requi
 
 
 def _kind(part: Mapping[str, Any]) -> tuple[str, str]:
-    """The kind of a field, and the type of what it holds where it is a list."""
-    if "enum" in part or "const" in part:
-        return "choice", ""
+    """The kind of a field, and the type of what it holds where it is a list. Too many choices are no help."""
+    if "const" in part or len(part.get("enum", ())) > 0:
+        return ("choice" if len(part.get("enum", ())) <= MAX_FIELDS else "json"), ""
     match part.get("type"):
         case "string":
             return ("long" if part.get("maxLength", 0) > _LONG else "text"), ""

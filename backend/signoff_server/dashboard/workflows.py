@@ -14,7 +14,7 @@ from signoff_server.web.call import cursor
 
 _LIMIT: Final = 50
 _VERSIONS: Final = 10
-_NODES: Final = 100
+_NODES: Final = 60
 WORKFLOW_ID: Final = re.compile(wire.WORKFLOW_ID_PATTERN)
 
 
