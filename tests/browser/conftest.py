@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser import chromium
 from tests.browser.content import Content, furnish
@@ -16,6 +16,8 @@ from tests.conftest import missing
 from tests.support import stage
 from tests.support.server import RunningServer
 
+# A machine that is busy with other tests takes its time.
+expect.set_options(timeout=15_000)
 REQUIRED: Final = "SIGNOFF_REQUIRE_BROWSER"
 _NUMBERS: Final = count(1)
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from signoff_server.dashboard.pages import PAGES
 from tests.browser.content import Content
@@ -40,17 +40,54 @@ def test_no_page_is_left_out() -> None:
 @pytest.mark.parametrize("place", PLACES)
 def test_nobody_is_kept_out(browser: Browser, furnished: tuple[Site, Content], place: str) -> None:
     site, content = furnished
-    # Pages let no foreign script in; axe is one.
-    context = browser.new_context(bypass_csp=True, base_url=site.url, reduced_motion="reduce", locale="en")
-    name, value = site.session("admin")
-    context.add_cookies([{"name": name, "value": value, "url": site.url}])
-    page = context.new_page()
-    found = []
+    page, found = _admitting(browser, site, "admin"), []
     for address, looks in zip(PLACES[place](site, content), chain((_EVERY,), repeat(_SOME)), strict=False):
         page.goto(address)
         found += [f"{address}: {fault}" for fault in _faults(page, looks)]
-    context.close()
+    page.context.close()
     assert not found, "\n".join(found)
+
+
+def test_nobody_is_kept_out_of_what_answers_a_form(browser: Browser, site: Site) -> None:
+    asked = [site.ask(name=name)["id"] for name in ("form.one", "form.two")]
+    page, found = _admitting(browser, site, "admin"), []
+
+    def look(what: str) -> None:
+        found.extend(f"{what}: {fault}" for fault in _faults(page, _SOME))
+
+    page.goto("/")
+    page.keyboard.press("?")
+    look("the keys")
+    page.goto(f"/approvals/{asked[0]}")
+    page.get_by_role("button", name="Reject").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    look("a refusal")
+    page.goto("/decide?" + "&".join(f"id={each}" for each in asked))
+    site.decide(asked[0])
+    page.get_by_role("button", name="Approve 2").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("1 of 2 approved")
+    look("what came of many")
+    page.goto("/settings/keys")
+    page.get_by_label("audit:read").check()
+    page.get_by_role("button", name="Issue it").click()
+    expect(page.locator("main").get_by_role("status")).to_be_visible()
+    look("a key")
+    page.goto("/sign-in")
+    page.get_by_label("Name").fill("nobody")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    look("a refused sign-in")
+    page.context.close()
+    assert not found, "\n".join(found)
+
+
+def _admitting(browser: Browser, site: Site, who: str) -> Page:
+    """A page of somebody that lets axe in: pages of ours let no foreign script in."""
+    context = browser.new_context(bypass_csp=True, base_url=site.url, reduced_motion="reduce", locale="en")
+    name, value = site.session(who)
+    context.add_cookies([{"name": name, "value": value, "url": site.url}])
+    return context.new_page()
 
 
 def _faults(page: Page, looks: Sequence[_Look]) -> list[str]:

@@ -54,7 +54,12 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters |= {"seen": text.seen, "moment": moment, "iso": iso, "span": span, "number": text.number}
-    environment.filters |= {"seen_lines": text.seen_lines, "brief": text.brief, "tree": trees.tree}
+    environment.filters |= {
+        "seen_lines": text.seen_lines,
+        "seen_json": text.seen_json,
+        "brief": text.brief,
+        "tree": trees.tree,
+    }
     environment.filters |= {"pretty": text.pretty, "lines": text.lines, "told": visible}
     environment.globals["asset"] = assets.address
     return environment

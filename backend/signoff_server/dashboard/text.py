@@ -32,6 +32,11 @@ def seen_lines(value: object) -> Markup:
     return Markup(_drawn(str(value)).replace(_LINE_END, f"{_LINE_END}\n"))  # noqa: S704 - the same
 
 
+def seen_json(laid_out: str) -> Markup:
+    """JSON on several lines: their ends are ours, since JSON itself escapes those within a text."""
+    return Markup("\n").join(seen(line) for line in laid_out.split("\n"))
+
+
 def brief(value: object, characters: int, room: int = 1_000) -> Markup:
     """The beginning of `value`: so many characters at most, in `room` characters of HTML; a cut is said."""
     text = str(value)

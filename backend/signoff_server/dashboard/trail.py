@@ -14,7 +14,7 @@ from signoff_server.core.execution_state import Execution
 from signoff_server.core.refusals import Refusal
 from signoff_server.dashboard.history import asked_for, moments
 from signoff_server.dashboard.sentences import TONES, sentence
-from signoff_server.dashboard.text import seen_lines
+from signoff_server.dashboard.text import seen_json
 from signoff_server.dashboard.visit import Visit
 from signoff_server.store import ledger, principals
 from signoff_server.web.call import cursor, is_id
@@ -161,7 +161,7 @@ def _cut(value: dict[str, Any]) -> Markup:
     """JSON, cut where it is long; a cut is said."""
     text = json.dumps(value, ensure_ascii=False, indent=1)
     cut = text[:_ROOM_OF_JSON]
-    while len((drawn := seen_lines(cut)).encode()) > _ROOM_OF_JSON:
+    while len((drawn := seen_json(cut)).encode()) > _ROOM_OF_JSON:
         cut = cut[: len(cut) * 9 // 10]
     if len(cut) == len(text):
         return drawn
