@@ -22,7 +22,7 @@ def test_activity_counts_what_happened_in_the_stretch(project: Project) -> None:
     hour, quarter = (words(auditor.get(f"/activity?span={span}").text) for span in ("1h", "15m"))
     assert "3 Requested 1 Approved 1 Rejected 0 Expired 1 Runs started 1 Runs parked" in hour
     assert "2 Requested 1 Approved 0 Rejected" in quarter
-    assert "1 Decided 2 min Median wait for a decision 2 min 95 % decided within" in quarter
+    assert "2 min Median wait of 1 decided 2 min 95 % decided within" in quarter
     assert "alice approved slow" in quarter
 
 

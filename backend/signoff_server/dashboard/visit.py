@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from signoff_server.core.principals import Caller
 from signoff_server.core.refusals import Refusal
 from signoff_server.dashboard import templates
-from signoff_server.web.call import bounded, is_id, nobodys
+from signoff_server.web.call import bounded, id_at, name_at
 from signoff_server.web.server import Server
 
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -62,17 +62,11 @@ class Visit:
 
     def path(self, name: str) -> str:
         """The id at this place of the path. Raises `Refusal`: 404 for what cannot be one."""
-        found = str(self.request.path_params[name])
-        if not is_id(found):
-            raise nobodys()
-        return found
+        return id_at(self.request, name)
 
     def name(self, place: str, pattern: re.Pattern[str]) -> str:
         """The name at this place of the path. Raises `Refusal`: 404 for what cannot be one."""
-        found = str(self.request.path_params[place])
-        if not pattern.fullmatch(found):
-            raise Refusal("not_found", "There is nothing of this name.")
-        return found
+        return name_at(self.request, place, pattern)
 
     def asked(self, name: str) -> str:
         """A parameter of the query, stripped; "" where it is missing. Raises `Refusal`."""

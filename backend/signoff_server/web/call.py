@@ -38,17 +38,25 @@ class Call:
 
     def path(self, name: str) -> str:
         """The id at this place of the path. Raises `Refusal`: 404 for what cannot be one."""
-        found = str(self.request.path_params[name])
-        if not is_id(found):
-            raise nobodys()
-        return found
+        return id_at(self.request, name)
 
     def name(self, place: str, pattern: re.Pattern[str]) -> str:
         """The name at this place of the path. Raises `Refusal`: 404 for what cannot be one."""
-        found = str(self.request.path_params[place])
-        if not pattern.fullmatch(found):
-            raise Refusal("not_found", "There is nothing of this name.")
-        return found
+        return name_at(self.request, place, pattern)
+
+
+def id_at(request: Request, place: str) -> str:
+    found = str(request.path_params[place])
+    if not is_id(found):
+        raise nobodys()
+    return found
+
+
+def name_at(request: Request, place: str, pattern: re.Pattern[str]) -> str:
+    found = str(request.path_params[place])
+    if not pattern.fullmatch(found):
+        raise Refusal("not_found", "There is nothing of this name.")
+    return found
 
 
 def is_id(text: str) -> bool:
