@@ -1,6 +1,7 @@
 """Deciding, resolving and cancelling, and what comes of being late."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -103,7 +104,8 @@ def test_a_loser_is_told_who_won_and_when(
     assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
     if standing["decided_at"]:
-        assert "5m ago" in result.stderr
+        # Made when the tests were collected, five minutes before; a long run takes some more.
+        assert re.search(r"\b([5-9]|[1-5]\d)m ago", result.stderr)
 
 
 @pytest.mark.usefixtures("pending")
