@@ -147,3 +147,17 @@ def test_ten_thousand_are_as_quick_as_ten(crowded: Site, path: str) -> None:
     seconds, size = crowded.first_byte("alice", path)
     assert size <= _PAGE_BYTES
     assert seconds <= _FIRST_BYTE_SECONDS
+
+
+def test_what_was_unfolded_stays_so_while_the_page_follows(site: Site, visits: Visits) -> None:
+    site.ask(name="unfold.first")
+    page = following(visits, site, path="/activity")
+    line = page.locator("li", has_text="unfold.first").first
+    line.locator("summary").click()
+    site.ask(name="unfold.second")
+    expect(page.locator("main")).to_contain_text("unfold.second")
+    expect(line.locator("details")).to_have_attribute("open", "")
+    line.locator("summary").click()
+    site.ask(name="unfold.third")
+    expect(page.locator("main")).to_contain_text("unfold.third")
+    expect(line.locator("details")).not_to_have_attribute("open", "")

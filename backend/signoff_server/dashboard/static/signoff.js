@@ -76,7 +76,20 @@
     here = row?.id ?? null;
     row?.classList.add("here");
   }
+  // What was unfolded stays so; a swap would fold it as it came from the server.
+  const unfolded = new Set();
+  function nameOf(details) {
+    const part = details.closest("[id]");
+    return `${part.id}/${[...part.querySelectorAll("details")].indexOf(details)}`;
+  }
+  document.addEventListener("toggle", (event) => {
+    if (!event.target.matches?.("[data-live] details")) return;
+    if (event.target.open) unfolded.add(nameOf(event.target)); else unfolded.delete(nameOf(event.target));
+  }, true);
   function kept() {
+    document.querySelectorAll("[data-live] details").forEach((details) => {
+      if (unfolded.has(nameOf(details))) details.open = true;
+    });
     if (here !== null) document.getElementById(here)?.classList.add("here");
     boxes().forEach((box) => { box.checked = picked.has(box.value); });
     // A box that left the page with its row is no longer part of the form.
