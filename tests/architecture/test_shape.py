@@ -1,6 +1,7 @@
 """Sizes that keep a file readable, names that say something, and lists that are held equal."""
 
 import ast
+import hashlib
 import re
 import statistics
 from pathlib import Path
@@ -66,3 +67,10 @@ def test_nothing_is_left_for_later() -> None:
     for folder in ("sdk", "backend", "tests", "examples"):
         for path in (ROOT / folder).rglob("*.py"):
             assert path == here or not marks.search(path.read_text()), path
+
+
+def test_what_was_taken_from_others_is_as_it_came() -> None:
+    folder = ROOT / "backend" / "signoff_server" / "dashboard" / "static"
+    sums = dict(line.split()[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
+    assert set(sums) == {path.name for path in folder.glob("*.min.js")}
+    assert {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sums} == sums
