@@ -87,3 +87,10 @@ def test_what_a_page_asks_for_by_itself_keeps_nobody_signed_in(project: Project)
     over = alice.get("/", headers={"HX-Request": "true"})
     assert (over.status_code, over.headers["hx-redirect"]) == (401, "/sign-in")
     assert leads_to(alice.get("/")) == "/sign-in"
+
+
+def test_to_head_a_stream_says_only_what_it_would_begin_with(project: Project) -> None:
+    alice = visitor(project, "alice")
+    reply = alice.send("HEAD", "/live")
+    assert (reply.status_code, reply.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
+    assert reply.content == b""

@@ -17,18 +17,18 @@ class Visitor:
     cookies: dict[str, str] = field(default_factory=dict)
 
     def get(self, path: str, **more: Any) -> Any:
-        return self._send("GET", path, **more)
+        return self.send("GET", path, **more)
 
     def post(self, path: str, fields: dict[str, Any] | None = None, *, csrf: str | None = None, **more: Any) -> Any:
         """The form is sent with the token of this session, unless another is given."""
-        return self._send("POST", path, data={"csrf": self.csrf() if csrf is None else csrf, **(fields or {})}, **more)
+        return self.send("POST", path, data={"csrf": self.csrf() if csrf is None else csrf, **(fields or {})}, **more)
 
     def csrf(self) -> str:
         """The token that the forms of this session hold; "" for who is not signed in."""
         found = re.search(r'name="csrf" value="([^"]*)"', self.get("/").text)
         return found[1] if found else ""
 
-    def _send(self, method: str, path: str, headers: dict[str, str] | None = None, **more: Any) -> Any:
+    def send(self, method: str, path: str, headers: dict[str, str] | None = None, **more: Any) -> Any:
         sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items()), **(headers or {})}
         reply = self.project.client.request(method, path, headers=sent, follow_redirects=False, **more)
         self.cookies |= dict(reply.cookies)

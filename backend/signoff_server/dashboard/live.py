@@ -8,7 +8,7 @@ from signoff_server.core.refusals import Refusal
 from signoff_server.dashboard.assets import ASSETS
 from signoff_server.dashboard.visit import Visit
 from signoff_server.web.feed import Sort
-from signoff_server.web.stream import EventStream, last_event_id
+from signoff_server.web.stream import Beginning, EventStream, last_event_id
 
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 
@@ -17,6 +17,8 @@ async def stream(visit: Visit) -> Response:
     """Server-Sent Events that say that something changed: a page asks again then, as whoever it is shown to."""
     server, caller = visit.server, visit.caller
     after = last_event_id(visit.request)
+    if visit.request.method == "HEAD":
+        return Beginning()
     if server.hub.stopping:
         raise Refusal("unavailable", "The server is restarting; ask again.", retry_after=1)
     if after is None:

@@ -43,7 +43,7 @@ async def stream_events(call: Call) -> Response:
     project, named = call.caller.project, last_event_id(call.request)
     after = query.after if named is None else named
     if call.request.method == "HEAD":
-        return _Beginning()
+        return Beginning()
     if call.server.hub.stopping:
         raise Refusal("unavailable", "The server is restarting; ask again.", retry_after=1)
     if after is None:
@@ -68,7 +68,7 @@ def last_event_id(request: Request) -> int | None:
     return int(text)
 
 
-class _Beginning(Response):
+class Beginning(Response):
     """Status and headers, and nothing said yet."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class _Beginning(Response):
         del self.headers["content-length"]
 
 
-class EventStream(_Beginning):
+class EventStream(Beginning):
     """One open stream. It holds a place of its key until it ends.
 
     `stands` raises `Refusal` once whoever opened it may no longer read. It is asked when something was recorded of the
