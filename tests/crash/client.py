@@ -1,6 +1,7 @@
 """One caller of a server that is told to die: the same requests, by whoever may make them."""
 
 import signal
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -59,6 +60,12 @@ class Client:
         assert reply.status_code == 200, reply.text
         found: dict[str, Any] = reply.json()
         return found
+
+    def until_watched(self) -> None:
+        """Until somebody has a watch socket open."""
+        url, ends = f"{self.server.url}/metrics", time.monotonic() + 30
+        while "signoff_watch_sockets 0.0" in self._http.get(url).text:
+            assert time.monotonic() < ends, "nobody opened one"
 
     def ledger(self) -> list[str]:
         """The types of the events of all approvals; checks that no number is missing."""

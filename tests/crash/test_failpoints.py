@@ -143,6 +143,8 @@ def test_a_waiter_that_was_about_to_be_told_is_told_after_the_death(client: Clie
     server.start({"SIGNOFF_FAILPOINT": "watch.before_send"})
 
     with waiting(server, approval, "websocket") as answer:
+        # Before it has one, it looks: what was decided by then would be told to it by that.
+        client.until_watched()
         # The waiter may be told before the decider is answered, or after.
         with suppress(httpx.TransportError):
             assert client.decide(approval).status_code == 200

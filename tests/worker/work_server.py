@@ -2,6 +2,8 @@
 
 import json
 import queue
+import select
+import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -68,7 +70,9 @@ class WorkServer:
         with self._changed:
             assert self._changed.wait_for(condition, timeout=60), self.asked
 
-    def answer(self, path: str, key: str, body: dict[str, Any], server: "_Listening") -> Answer | None:
+    def answer(
+        self, path: str, key: str, body: dict[str, Any], server: "_Listening", gone: Callable[[], bool]
+    ) -> Answer | None:
         with self._changed:
             self.asked.append((path, body))
             self.keys.add(key)
@@ -77,17 +81,21 @@ class WorkServer:
         if told := self.answers.get(verb):
             return told.pop(0)
         if verb == "lease":
-            return 200, {"items": self._lease(body, server)}
+            return 200, {"items": self._lease(body, server, gone)}
         if verb == "heartbeat":
             return 200, {"lease_until": "2026-11-25T12:00:30Z", "cancelled": False}
         return 200, {"id": path.split("/")[3], "status": "completed"}
 
-    def _lease(self, body: dict[str, Any], server: "_Listening") -> list[dict[str, Any]]:
+    def _lease(self, body: dict[str, Any], server: "_Listening", gone: Callable[[], bool]) -> list[dict[str, Any]]:
         if body["request"] not in self._given:
             found: list[dict[str, Any]] = []
             for _ in range(body["wait"] * 20):
                 try:
                     found = self._offers.get(timeout=0.05)
+                    if gone():
+                        # Whoever asked has died: it is for the next one.
+                        self._offers.put(found)
+                        return []
                     break
                 except queue.Empty:
                     if server.is_over:
@@ -112,11 +120,15 @@ class _Listening(ThreadingHTTPServer):
 
 def _handler(work: WorkServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        def _gone(self) -> bool:
+            readable, _, _ = select.select([self.connection], [], [], 0)
+            return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             listening = self.server
             assert isinstance(listening, _Listening)
-            answer = work.answer(self.path, self.headers["authorization"], body, listening)
+            answer = work.answer(self.path, self.headers["authorization"], body, listening, self._gone)
             if answer is None:
                 self.close_connection = True
                 return
