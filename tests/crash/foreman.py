@@ -91,6 +91,8 @@ class Runs:
     moments: dict[str, set[str]] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
     unknown: dict[tuple[str, str], Unknown] = field(default_factory=dict)
+    # What a worker holds, also of a run that is over: its word, or the end of its lease, is still to come.
+    held: set[tuple[str, str]] = field(default_factory=set)
     _approvals: dict[tuple[str, str], str] = field(default_factory=dict)
     _workers: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -112,6 +114,10 @@ class Runs:
             self._learn_node(kind.removeprefix("node."), (subject, facts["node"]), facts)
 
     def _learn_node(self, what: str, at: tuple[str, str], facts: dict[str, Any]) -> None:
+        if what == "started" and "worker" in facts:
+            self.held.add(at)
+        else:
+            self.held.discard(at)
         match what:
             case "approval_required":
                 self._approvals[at] = facts["approval"]
@@ -167,6 +173,7 @@ class Foreman:
         missing = wanted - len(self.runs.numbers)
         told = [f"{missing} runs were still to be started"] if missing > 0 else []
         told += [f"{execution} was not over" for execution in sorted(self.runs.open)]
+        told += [f"{node} of {execution} was still held" for execution, node in sorted(self.runs.held)]
         return told + [f"nobody knew the outcome of {lost.key}" for lost in list(self.runs.unknown.values())]
 
     def _follow(self) -> None:
