@@ -46,6 +46,7 @@ NO_PAGES: Final = frozenset(
         "/static/{digest}/{name}",
         "/approvals/{id}/standing",
         "/history.csv",
+        "/history.ndjson",
         "/events.csv",
         "/events.ndjson",
     }

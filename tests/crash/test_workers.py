@@ -54,8 +54,8 @@ def tell(what, context):
 for name, idempotent in (("notes.write", False), ("payments.credit", True), ("payments.submit", False)):
     signoff.tool(name, idempotent=idempotent)(act)
 """
-# Long enough for a heartbeat of a living worker on a busy machine.
-_BRIEF: Final = "from signoff_server.core import executions\nexecutions.LEASE = 6_000\n"
+# Long enough for a heartbeat of a living worker on a machine that other tests let wait for its disk.
+_BRIEF: Final = "from signoff_server.core import executions\nexecutions.LEASE = 10_000\n"
 # What ends within a test in spite of it was ended, and not waited for.
 _LONG: Final = "from signoff_server.core import executions\nexecutions.LEASE = 600_000\n"
 _WORKER: Final = (

@@ -70,6 +70,9 @@ def test_the_history_is_exported(project: Project) -> None:
         ("rejected", "alice", "api", "'=no")
     }
     assert json.loads(rows[0]["context"]) == {"a": 59}
+    lines = [json.loads(line) for line in visitor(project, "alice").get("/history.ndjson?name=n1*").text.splitlines()]
+    assert [each["name"] for each in lines] == [f"n{at}" for at in (*range(19, 9, -1), 1)]
+    assert lines[-1] == project.get(lines[-1]["id"])
 
 
 @pytest.mark.parametrize("text", ["a;b", "x = 1; y = 2", '{"a": "b;c"}', "mail@x.example", "1-2", "Zoë; 名"])
@@ -77,7 +80,7 @@ def test_what_harms_nobody_is_left_as_it_is(text: str) -> None:
     assert exports.cell(text) == text
 
 
-@pytest.mark.parametrize("path", ["/events.csv", "/events.ndjson", "/history.csv"])
+@pytest.mark.parametrize("path", ["/events.csv", "/events.ndjson", "/history.csv", "/history.ndjson"])
 def test_an_export_breaks_off_when_its_session_ends(
     project: Project, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
@@ -100,6 +103,6 @@ def test_an_export_breaks_off_when_its_session_ends(
     assert len(asked) == 2
 
 
-@pytest.mark.parametrize("path", ["/events.csv", "/events.ndjson", "/history.csv"])
+@pytest.mark.parametrize("path", ["/events.csv", "/events.ndjson", "/history.csv", "/history.ndjson"])
 def test_nobody_else_exports(project: Project, path: str) -> None:
     assert visitor(project, None).get(path).status_code == 303

@@ -107,5 +107,13 @@ def test_nobody_reads_history_without_signing_in_nor_another_projects(projects: 
     theirs.decide(theirs.ask(name="their.secret")["id"])
     assert visitor(ours, None).get("/history").status_code == 303
     alice = visitor(ours, "alice")
-    for path in ("/history", "/events", "/activity", "/history.csv", "/events.csv", "/events.ndjson"):
+    for path in (
+        "/history",
+        "/events",
+        "/activity",
+        "/history.csv",
+        "/history.ndjson",
+        "/events.csv",
+        "/events.ndjson",
+    ):
         assert "their.secret" not in alice.get(path).text

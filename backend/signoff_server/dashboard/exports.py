@@ -57,21 +57,39 @@ async def events_csv(visit: Visit) -> Response:
 
 
 async def history_csv(visit: Visit) -> Response:
+    def drawn(view: ApprovalView, now: int) -> str:
+        return table([_past_row(view, now)])
+
+    return await _history(visit, drawn, table([_PAST_HEAD]), "history.csv", "text/csv; charset=utf-8")
+
+
+async def history_ndjson(visit: Visit) -> Response:
+    """Each line is an approval as the API shows it, the one asked for last first."""
+
+    def drawn(view: ApprovalView, now: int) -> str:
+        return render.approval(view, visit.server.url, now).model_dump_json() + "\n"
+
+    return await _history(visit, drawn, "", "history.ndjson", "application/x-ndjson")
+
+
+async def _history(
+    visit: Visit, drawn: Callable[[ApprovalView, int], str], head: str, name: str, media_type: str
+) -> Response:
     asked = history.asked_for(visit, ("status", "name", "by", "decider", "q", "from", "to"))
     first = await visit.server.database.read(history.read, visit.caller.project, asked, None)
 
     async def pieces() -> AsyncIterator[str]:
-        yield table([_PAST_HEAD])
+        yield head
         past = first
         while True:
             now = visit.server.world.now()
-            yield table(_past_row(view, now) for view in past.views)
+            yield "".join(drawn(view, now) for view in past.views)
             if past.following is None:
                 return
             await _stands(visit)
             past = await visit.server.database.read(history.read, visit.caller.project, asked, past.following)
 
-    return _file(pieces(), "history.csv", "text/csv; charset=utf-8")
+    return _file(pieces(), name, media_type)
 
 
 def table(rows: Iterable[Iterable[str]]) -> str:

@@ -48,6 +48,7 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("POST", "/sign-out", sign_in.sign_out, _SEE),
     Page("GET", "/history", history.show, _SEE),
     Page("GET", "/history.csv", exports.history_csv, _SEE),
+    Page("GET", "/history.ndjson", exports.history_ndjson, _SEE),
     Page("GET", "/events", trail.show, _SEE),
     Page("GET", "/events.csv", exports.events_csv, _SEE),
     Page("GET", "/events.ndjson", exports.events_ndjson, _SEE),
