@@ -22,6 +22,15 @@ def test_a_link_signs_in_once_and_only_by_its_form(project: Project) -> None:
     assert leads_to(alice.get("/")) == "/sign-in"
 
 
+def test_a_link_that_was_used_says_so(project: Project) -> None:
+    link = project.client.portal.call(project.server.accounts.sign_in_link, project.id, project.ids["alice"])
+    first, second = visitor(project, None), visitor(project, None)
+    assert leads_to(first.post("/sign-in/link", {"token": link.token}, csrf="")) == "/"
+    late = second.post("/sign-in/link", {"token": link.token}, csrf="")
+    assert (late.status_code, "This link was used" in words(late.text)) == (401, True)
+    assert leads_to(second.get("/")) == "/sign-in"
+
+
 def test_a_form_of_another_site_does_nothing(project: Project) -> None:
     alice = visitor(project, "alice")
     for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):

@@ -61,7 +61,13 @@ async def show_link(visit: Visit) -> Response:
 
 
 async def use_link(visit: Visit) -> Response:
-    return _enter(visit, (await visit.server.accounts.exchange(visit.said("token"))).token, "/")
+    try:
+        signed_in = await visit.server.accounts.exchange(visit.said("token"))
+    except Refusal as refusal:
+        if refusal.code != "unauthenticated":
+            raise
+        return visit.page("sign_in_link.html", refusal.status, found=None, token="", refusal=refusal)
+    return _enter(visit, signed_in.token, "/")
 
 
 async def show_password(visit: Visit) -> Response:

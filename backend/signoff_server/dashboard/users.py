@@ -11,6 +11,7 @@ from signoff_server.dashboard.settings import checked
 from signoff_server.dashboard.visit import Visit, go_to
 from signoff_server.service.accounts import Link
 from signoff_server.web.call import cursor
+from signoff_server.web.users import link_url
 
 _LIMIT: Final = 50
 _NEW_USER: Final = TypeAdapter(models.AddUser)
@@ -77,6 +78,7 @@ async def _page(
         roles=ROLES,
         refusal=refusal,
         link=link,
+        address=None if link is None else link_url(visit.server.url, link),
         of=of,
         sent={"name": name, "role": role},
     )
