@@ -234,6 +234,13 @@ def test_json_is_read_as_what_it_says_or_refused(value: object) -> None:
         assert data == value
 
 
+@pytest.mark.parametrize("text", ["{*0", "*a : b", "a: {*b : c}", "? *a\n: b"])
+def test_an_alias_in_the_place_of_a_key_is_a_fault_too(text: str) -> None:
+    with pytest.raises(DefinitionInvalid) as refused:
+        parse(text.encode())
+    assert refused.value.faults[-1].message == "aliases are not allowed: write the key out"
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.text("ab01:-[]{}\"'\\&*!%#|> \n\t?,.~<", max_size=60))
 def test_whatever_is_read_is_plain_data_as_a_strict_reader_sees_it(text: str) -> None:

@@ -149,8 +149,7 @@ class _Reader:
             elif isinstance(event, yaml.CollectionEndEvent):
                 self.frames.pop()
             elif isinstance(event, yaml.AliasEvent):
-                self._fault(event.start_mark, "aliases are not allowed: write the value out")
-                self._put(None, event.start_mark)
+                self._alias(event)
             elif isinstance(event, yaml.DocumentStartEvent):
                 self._document(event)
         if not self.documents:
@@ -178,14 +177,23 @@ class _Reader:
         self._plain(event)
         if len(self.frames) >= MAX_DEPTH:
             self.stop(event.start_mark, f"nesting goes deeper than {MAX_DEPTH}")
-        frame = self.frames[-1] if self.frames else None
-        if frame and isinstance(frame.value, dict) and frame.key is None:
+        if self._awaits_key():
             self.stop(event.start_mark, "a key is text, not a list or a mapping")
         path = self._path()
         value: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
         self._put(value, event.start_mark)
         self.wide.add(path)
         self.frames.append(_Frame(value, path))
+
+    def _alias(self, event: yaml.AliasEvent) -> None:
+        if self._awaits_key():
+            self.stop(event.start_mark, "aliases are not allowed: write the key out")
+        self._fault(event.start_mark, "aliases are not allowed: write the value out")
+        self._put(None, event.start_mark)
+
+    def _awaits_key(self) -> bool:
+        frame = self.frames[-1] if self.frames else None
+        return frame is not None and isinstance(frame.value, dict) and frame.key is None
 
     def _plain(self, event: yaml.NodeEvent) -> None:
         if event.anchor is not None:
@@ -197,9 +205,8 @@ class _Reader:
         self._plain(event)
         tag = loader.resolve(yaml.ScalarNode, event.value, event.implicit) if event.implicit[0] else "str"
         kind = tag.removeprefix(_CORE)
-        frame = self.frames[-1] if self.frames else None
-        if frame and isinstance(frame.value, dict) and frame.key is None:
-            self._key(frame, event, kind)
+        if self._awaits_key():
+            self._key(self.frames[-1], event, kind)
         else:
             self._put(self._value(event, kind), event.start_mark)
 
