@@ -54,8 +54,8 @@ def tell(what, context):
 for name, idempotent in (("notes.write", False), ("payments.credit", True), ("payments.submit", False)):
     signoff.tool(name, idempotent=idempotent)(act)
 """
-# Long enough for a heartbeat of a living worker on a machine that other tests let wait for its disk.
-_BRIEF: Final = "from signoff_server.core import executions\nexecutions.LEASE = 10_000\n"
+# Long enough for a heartbeat of a living worker on a busy machine.
+_BRIEF: Final = "from signoff_server.core import executions\nexecutions.LEASE = 6_000\n"
 # What ends within a test in spite of it was ended, and not waited for.
 _LONG: Final = "from signoff_server.core import executions\nexecutions.LEASE = 600_000\n"
 _WORKER: Final = (
@@ -102,8 +102,11 @@ class Worker:
 
     def __init__(self, server: RunningServer, folder: Path, name: str, *, holds: bool = False) -> None:
         env = {"SIGNOFF_URL": server.url, "SIGNOFF_WORKER_KEY": server.worker_key} | ({"HOLD": "1"} if holds else {})
+        # One that holds what each flow gives it asks for no more: an ask that a stopped process has left open would be
+        # handed what others are to take over.
+        full = ["--concurrency", str(len(FLOWS))] if holds else []
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _WORKER, "worker", "--json", "--name", name],
+            [sys.executable, "-c", _WORKER, "worker", "--json", "--name", name, *full],
             cwd=folder,
             env={**os.environ, **env},
             stdout=subprocess.PIPE,
